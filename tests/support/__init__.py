@@ -1,0 +1,1 @@
+"""Parts that tests share: real engines, real processes, waiting for conditions."""

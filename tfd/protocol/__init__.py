@@ -1,0 +1,1 @@
+"""The wire between tfd, tfnz and tflocation: machines that take bytes and give bytes, without any I/O."""

@@ -1,0 +1,1 @@
+"""tflocation: the service beside a container engine, which makes it a location."""
