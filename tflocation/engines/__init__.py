@@ -1,0 +1,1 @@
+"""Engines: the existing software that runs the containers, behind one interface."""
