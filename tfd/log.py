@@ -105,6 +105,7 @@ class Log:
             level: one of LEVELS.
             message: what happened, to which object, what to do; one line.
             fields: values for machines: TFD_NAME in the journal, name=value on standard error.
+
         """
         if LEVELS[level] > self._threshold:
             return
@@ -113,7 +114,9 @@ class Log:
         if not self._sink.write(level, message, fields):
             self._dropped += 1
 
-    def limited(self, key: str, level: str, message: str, *, interval: float = 10.0, **fields: object) -> None:
+    def limited(
+        self, key: str, level: str, message: str, *, interval: float = 10.0, **fields: object
+    ) -> None:
         """Write one event at most every `interval` seconds for each `key`, telling how many were left out.
 
         For what strangers can cause. The keys must come from the program, not from a peer.
@@ -134,7 +137,7 @@ class Log:
 
 
 def open_log(level: str = "info") -> Log:
-    """Give the log of this process: the journal where standard error is connected to it (sd-journal), else stderr."""
+    """Give the log of this process: the journal where standard error leads to it, else standard error."""
     return Log(JournalSink() if _stderr_is_journal() else StderrSink(sys.stderr.fileno()), level)
 
 
