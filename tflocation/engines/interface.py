@@ -15,27 +15,27 @@ class EngineError(Exception):
     """The engine did not do what was asked; the message names the object and what to do."""
 
 
-class EngineUnavailable(EngineError):
+class EngineUnavailable(EngineError):  # noqa: N818 - it names the condition
     """The engine does not answer; whether the last request was done is unknown. Ask again later."""
 
 
-class NoSpace(EngineError):
+class NoSpace(EngineError):  # noqa: N818 - it names the condition
     """The engine's storage is full, or a volume's size is used up."""
 
 
-class NotFound(EngineError):
+class NotFound(EngineError):  # noqa: N818 - it names the condition
     """The container, image, volume, snapshot, file or node does not exist."""
 
 
-class Exists(EngineError):
+class Exists(EngineError):  # noqa: N818 - it names the condition
     """The object exists already with other properties."""
 
 
-class InUse(EngineError):
+class InUse(EngineError):  # noqa: N818 - it names the condition
     """The object cannot be changed or destroyed because another one uses it."""
 
 
-class Conflict(EngineError):
+class Conflict(EngineError):  # noqa: N818 - it names the condition
     """The memory area no longer holds what the caller expected; read it again and decide anew."""
 
 
@@ -69,7 +69,7 @@ class NodeInfo:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """The process of a container: `args[0]` is looked up along PATH of `environment`, inside the container."""
+    """The process of a container: `args[0]` is looked up there along the PATH of `environment`."""
 
     args: tuple[str, ...]
     cwd: str = "/"
@@ -202,7 +202,7 @@ class Engine(Protocol):
     async def containers(self) -> list[ContainerInfo]:
         """All containers of all accounts; one request however many there are."""
 
-    async def container(self, id: str) -> ContainerInfo:
+    async def container(self, container_id: str) -> ContainerInfo:
         """One container. Raises NotFound."""
 
     async def create_container(self, spec: ContainerSpec) -> ContainerInfo:
@@ -212,19 +212,19 @@ class Engine(Protocol):
         node), NoSpace.
         """
 
-    async def start(self, id: str) -> ContainerInfo:
+    async def start(self, container_id: str) -> ContainerInfo:
         """Start a stopped container; a running one is left as it is. Raises NotFound."""
 
-    async def stop(self, id: str, timeout: float) -> ContainerInfo:
+    async def stop(self, container_id: str, timeout: float) -> ContainerInfo:
         """Send the stop signal, and kill after `timeout` seconds. A stopped one is left as it is."""
 
-    async def destroy(self, id: str) -> None:
+    async def destroy(self, container_id: str) -> None:
         """Kill and remove a container. One that does not exist is destroyed already. Volumes stay."""
 
-    async def put_file(self, id: str, path: str, source: Path, mode: int = 0o644) -> None:
+    async def put_file(self, container_id: str, path: str, source: Path, mode: int = 0o644) -> None:
         """Write a file, with missing directories above it, owned by root of the container."""
 
-    async def fetch_file(self, id: str, path: str, limit: int) -> bytes:
+    async def fetch_file(self, container_id: str, path: str, limit: int) -> bytes:
         """Read a file. Raises NotFound, and EngineError where it is longer than `limit` bytes."""
 
     async def set_allowed(self, pairs: set[tuple[str, str]], hosts: Mapping[str, Mapping[str, str]]) -> None:
@@ -282,4 +282,4 @@ class Engine(Protocol):
         """
 
     def events(self) -> AsyncIterator[EngineEvent]:
-        """Changes from now on, for ever, over restarts of the engine. The first one is EngineBack."""
+        """Tell every change from now on, for ever, over restarts of the engine; the first is EngineBack."""
