@@ -99,7 +99,7 @@ class LocationView:
 
     `since` is when `connected` last changed. `session` grows by one whenever a session was opened that
     does not continue the one before it. `listed` is true once nodes, containers and volumes were all
-    received in the present session; until then `containers` and `volumes` are what was known before.
+    received in the present session; until then they are what was known before, as they are while it is not connected.
     `images` maps an image as the configuration names it to its digest there, and `health` a container's
     id to its latest verdict; a container that is gone leaves `containers` and `health` at once.
     """
@@ -123,6 +123,39 @@ class World:
     """Every joined location by its name; the supervisor knows nothing else of what is."""
 
     locations: Mapping[str, LocationView]
+
+
+class ReplicaState(StrEnum):
+    """How a declared container fares."""
+
+    WAITING = "waiting"
+    CREATING = "creating"
+    CHECKING = "checking"
+    GOOD = "good"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `tfd status` says of one declared container, or of one that is on its way out.
+
+    `location`, `node`, `id` and `ip` are empty while there is none. `placement` says why it is on that
+    node, `reason` why it is in this state; `since` is when it came into it.
+    """
+
+    name: str
+    state: ReplicaState
+    since: float
+    image: str
+    location: str = ""
+    node: str = ""
+    id: str = ""
+    ip: str = ""
+    restarts: int = 0
+    placement: str = ""
+    reason: str = ""
 
 
 # What is to be done. For each action that names a location, its link answers with exactly one of
