@@ -1,0 +1,209 @@
+"""A private LXD or Incus with a state directory of its own: for quickstart, and for the tests.
+
+It takes nothing of the machine but one bridge, and leaves nothing behind: what an earlier run left because
+it was killed is removed at the next start.
+"""
+
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from tflocation import leftovers
+
+Kind = Literal["lxd", "incus"]
+
+POOL_SIZE = 16 << 30  # bytes; the file is sparse
+START_LIMIT = 60.0  # seconds
+STOP_LIMIT = 30.0  # seconds
+LONGEST_DIRECTORY = 60  # characters; the engine's socket paths below it may have 107
+_POLL = 0.02
+_PROGRAMS: dict[Kind, tuple[str, ...]] = {
+    "lxd": ("lxd",),
+    "incus": ("incusd", "/usr/libexec/incus/incusd", "/usr/lib/incus/incusd", "/opt/incus/bin/incusd"),
+}
+
+
+class DevelopmentError(Exception):
+    """A private engine could not be started; the message says why and what to do."""
+
+
+def program(kind: Kind) -> str | None:
+    """Path of the engine's daemon, or None where it is not installed."""
+    return next((found for name in _PROGRAMS[kind] if (found := shutil.which(name))), None)
+
+
+class PrivateEngine:
+    """An engine with its state in `directory` (absolute, short), which it makes and owns.
+
+    `with` starts it and destroys it. `stop` keeps its state (images, volumes, stopped containers) for the
+    next `start`. Needs root. Raises DevelopmentError.
+    """
+
+    def __init__(self, directory: Path, kind: Kind = "lxd", *, pool_size: int = POOL_SIZE) -> None:
+        self.directory = directory
+        self.kind = kind
+        self.pool = "tfd"
+        self.project = "tfd"
+        self.bridge = "tf" + hashlib.blake2b(os.fsencode(directory), digest_size=4).hexdigest()
+        self.socket = directory / "unix.socket"
+        self.log = directory.with_name(directory.name + ".log")
+        self._pool_size = pool_size
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "PrivateEngine":
+        try:
+            self.start()
+        except BaseException:
+            self.destroy()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.destroy()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the engine's daemon while it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Start the engine with what it had when it was stopped, and wait until it answers."""
+        self._check()
+        if leftovers.find(self.directory, self.bridge):
+            leftovers.remove(self.directory, self.bridge)
+        self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.run_daemon()
+        if self._ask("GET", f"/1.0/storage-pools/{self.pool}")[0] == http.client.NOT_FOUND:
+            self._make_pool()
+
+    def run_daemon(self) -> None:
+        """Run the daemon over whatever is there, as after it was killed, and wait until it answers."""
+        found = program(self.kind)
+        if found is None:
+            raise DevelopmentError(f"{self.kind} is not installed: apt install {_package(self.kind)}")
+        environment = {name: value for name, value in os.environ.items() if not name.endswith("_SOCKET")}
+        environment["LXD_DIR" if self.kind == "lxd" else "INCUS_DIR"] = str(self.directory)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [found, "--group", "root"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_ready()
+
+    def stop(self) -> None:
+        """Stop the containers and the engine, and remove all but its state directory."""
+        if self.pid:
+            self._stop_containers()
+            self._stop_daemon()
+        leftovers.remove(self.directory, self.bridge)
+
+    def destroy(self) -> None:
+        """Stop, and remove the state directory and the log too."""
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if self.directory.exists():  # a subvolume or an immutable file: say which
+            shutil.rmtree(self.directory)
+        self.log.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """Kill the daemon as a crash would; containers live on. `run_daemon` brings it back."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def _check(self) -> None:
+        if os.geteuid() != 0:
+            raise DevelopmentError("a private engine needs root: run this with sudo")
+        if not self.directory.is_absolute() or len(str(self.directory)) > LONGEST_DIRECTORY:
+            raise DevelopmentError(
+                f"the directory of a private engine must be absolute and at most {LONGEST_DIRECTORY} "
+                f"characters long, and {self.directory} is not"
+            )
+        for name in ("/etc/subuid", "/etc/subgid"):
+            path = Path(name)
+            if not path.exists() or not any(x.startswith("root:") for x in path.read_text().splitlines()):
+                raise DevelopmentError(f"{name} gives root no ids: add the line root:1000000:1000000000")
+
+    def _wait_ready(self) -> None:
+        end = time.monotonic() + START_LIMIT
+        while time.monotonic() < end:
+            if self._process is None or self._process.poll() is not None:
+                break
+            try:
+                if self._ask("GET", "/internal/ready")[0] == http.client.OK:
+                    return
+            except (OSError, http.client.HTTPException):
+                pass  # not listening yet
+            time.sleep(_POLL)
+        last = self.log.read_text(errors="replace").splitlines()[-3:]
+        raise DevelopmentError(f"{self.kind} in {self.directory} does not start: {' / '.join(last)}")
+
+    def _make_pool(self) -> None:
+        body = {
+            "name": self.pool,
+            "driver": "btrfs" if shutil.which("mkfs.btrfs") else "dir",
+            "config": {"size": str(self._pool_size)} if shutil.which("mkfs.btrfs") else {},
+        }
+        status, answer = self._ask("POST", "/1.0/storage-pools", body)
+        if status >= http.client.BAD_REQUEST:
+            raise DevelopmentError(f"{self.kind} cannot make a storage pool: {answer.get('error')}")
+
+    def _stop_containers(self) -> None:
+        """Kill all containers at once: the daemon's own shutdown would ask each one politely."""
+        try:
+            _, answer = self._ask(
+                "PUT", f"/1.0/instances?project={self.project}", {"state": {"action": "stop", "force": True}}
+            )
+            if operation := answer.get("operation"):
+                self._ask("GET", f"{operation}/wait?timeout={int(STOP_LIMIT)}")
+        except (OSError, http.client.HTTPException):
+            pass  # a daemon that does not answer is stopped the hard way
+
+    def _stop_daemon(self) -> None:
+        process = self._process
+        assert process is not None
+        process.send_signal(signal.SIGPWR)
+        try:
+            process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _ask(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+        connection = _UnixConnection(str(self.socket))
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body))
+            response = connection.getresponse()
+            return response.status, json.loads(response.read() or b"{}")
+        finally:
+            connection.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("engine", timeout=STOP_LIMIT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _package(kind: Kind) -> str:
+    return "lxd btrfs-progs" if kind == "lxd" else "incus-base dnsmasq-base btrfs-progs"
