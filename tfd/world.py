@@ -99,7 +99,7 @@ class LocationView:
 
     `since` is when `connected` last changed. `session` grows by one whenever a session was opened that
     does not continue the one before it. `listed` is true once nodes, containers and volumes were all
-    received in the present session; until then they are what was known before, as they are while it is not connected.
+    received in the present session; until then, and while not connected, they are what was known before.
     `images` maps an image as the configuration names it to its digest there, and `health` a container's
     id to its latest verdict; a container that is gone leaves `containers` and `health` at once.
     """

@@ -1,0 +1,168 @@
+"""What is remembered of one container at a location: since when it runs, whether it answers, its watch.
+
+A declared container runs as one replica; each container of the engine that bears the replica's name is a
+copy of it. There is one copy in quiet times and there are two during a hand-over.
+"""
+
+from dataclasses import replace
+
+from tfd.placement import Place
+from tfd.turn import Turn
+from tfd.world import (
+    ContainerState,
+    ContainerView,
+    LocationView,
+    Probe,
+    Route,
+    StartContainer,
+    Verdict,
+    WatchHealth,
+)
+
+START_LIMIT = 60.0
+"""Seconds in which a container has to become good after its start; a verdict is no failure before that."""
+FAST_INTERVAL = 0.5
+"""Seconds between two probes of a container that was not good yet."""
+SETTLED = 2.0
+"""Seconds that a container without a probe has to run before it takes over from another."""
+
+RUNNING = frozenset({ContainerState.STARTING, ContainerState.RUNNING})
+ENDED = frozenset({ContainerState.STOPPED, ContainerState.FAILED})
+
+
+class Copy:
+    """One container that bears a replica's name, as it was last seen, and what was seen before.
+
+    `running_since`, `lost_since` are None while it does not run and while its node can be reached.
+    `answered` says whether it was good since it was started, `failure` why it needs a restart.
+    `held_back` is set while its process is kept from running in favour of another copy.
+    """
+
+    __slots__ = (
+        "_verdict",
+        "_verdict_reason",
+        "_watched",
+        "_watched_at",
+        "answered",
+        "failure",
+        "held_back",
+        "lost_since",
+        "ref",
+        "running_since",
+        "view",
+    )
+
+    def __init__(self, ref: Route, view: ContainerView) -> None:
+        self.ref = ref
+        self.view = view
+        self.running_since: float | None = None
+        self.lost_since: float | None = None
+        self.answered = False
+        self.failure = ""
+        self.held_back = False
+        self._verdict = Verdict.UNKNOWN
+        self._verdict_reason = ""
+        self._watched: tuple[float, Probe] | None = None
+        self._watched_at = float("-inf")
+
+    @property
+    def place(self) -> Place:
+        """The node that it is on."""
+        return Place(self.ref.location, self.view.node)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether its location and node can be asked about it."""
+        return self.lost_since is None
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process may be running, as far as is known."""
+        return self.view.state in RUNNING
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process has ended."""
+        return self.view.state in ENDED
+
+    @property
+    def verdict_reason(self) -> str:
+        """Why the last probe failed, empty where it did not."""
+        return self._verdict_reason if self._verdict is Verdict.BAD else ""
+
+    def observe(self, location: LocationView, view: ContainerView, now: float) -> None:
+        """Take in what a location says of it now."""
+        self.view = view
+        node = location.nodes.get(view.node)
+        if not location.connected or not location.listed or (node is not None and not node.online):
+            self.lost_since = now if self.lost_since is None else self.lost_since
+            return
+        self.lost_since = None
+        if view.state is not ContainerState.RUNNING:
+            self.running_since = None
+            self._unwatch()
+        elif self.running_since is None:
+            self.running_since = now
+        self._hear(location)
+
+    def good(self, probe: Probe | None) -> bool:
+        """Tell whether it runs and answers; without a probe, running is answering."""
+        if self.running_since is None or not self.reachable:
+            return False
+        return probe is None or self._verdict is Verdict.GOOD
+
+    def settled(self, probe: Probe | None, turn: Turn) -> bool:
+        """Tell whether it may take over from another copy."""
+        if not self.good(probe) or self.running_since is None:
+            return False
+        return probe is not None or turn.reached(self.running_since + SETTLED)
+
+    def trouble(self, probe: Probe | None, turn: Turn) -> str:
+        """Say why a running copy has to be restarted; empty where it need not be."""
+        if probe is None or self.running_since is None or self._verdict is Verdict.GOOD:
+            return ""
+        if self.answered:
+            return self.verdict_reason
+        if turn.reached(self.running_since + START_LIMIT):
+            return f"no answer within {START_LIMIT:.0f} s: {self.verdict_reason or 'no verdict yet'}"
+        return ""
+
+    def watch(self, probe: Probe | None, turn: Turn) -> None:
+        """Have it probed: often until it first answers, then as declared."""
+        view = turn.location(self.ref.location)
+        if probe is None or view is None or self.running_since is None or not self.reachable:
+            return
+        if not self.answered:
+            probe = replace(probe, interval=min(probe.interval, FAST_INTERVAL))
+        wanted = (view.since, probe)
+        if wanted != self._watched and turn.ask(WatchHealth(self.ref.location, self.ref.container, probe)):
+            self._watched = wanted
+            self._watched_at = turn.now
+
+    def watch_failed(self) -> None:
+        """Note that the location does not probe it; it is asked to again."""
+        self._watched = None
+
+    def start(self, turn: Turn) -> None:
+        """Have its process started, unless it is running or just being created."""
+        if self.reachable and not self.runs and not turn.pending.busy(self._creation):
+            turn.ask(StartContainer(self.ref.location, self.ref.container))
+
+    @property
+    def _creation(self) -> tuple[str, ...]:
+        return ("create", self.ref.location, self.view.name)
+
+    def _unwatch(self) -> None:
+        self._watched = None
+        self._verdict = Verdict.UNKNOWN
+        self.answered = False
+
+    def _hear(self, location: LocationView) -> None:
+        health = location.health.get(self.ref.container)
+        if health is None or self._watched is None or health.at < self._watched_at:
+            return
+        if health.verdict is not Verdict.UNKNOWN:
+            self._verdict = health.verdict
+            self._verdict_reason = health.reason or "it does not answer"
+        if health.verdict is Verdict.GOOD:
+            self.answered = True
