@@ -126,7 +126,7 @@ class ClientSession(Endpoint):
         self._send(Kind.REQUEST, self._hello, "hello", hello)
 
     def disconnected(self, now: float) -> None:  # noqa: ARG002 - every input of a session has its time
-        """Note that the driver dropped the transport; open streams are aborted at the next tick or receive."""
+        """Note that the driver dropped the transport; the next tick tells which streams are aborted."""
         self._move(Input.DISCONNECTED)
         self._let_go("the connection was dropped")
 

@@ -80,7 +80,7 @@ def base64url_encode(data: bytes) -> str:
 
 
 def base64url_decode(text: str, size: int) -> bytes:
-    """Give the `size` bytes of a base64url text without padding. Raises ProtocolError for every other text."""
+    """Give the `size` bytes of a base64url text without padding; ProtocolError for every other text."""
     if _BASE64.fullmatch(text) is None:
         raise ProtocolError("the text is not base64url")
     try:
@@ -132,8 +132,8 @@ def load_or_create(path: Path) -> KeyPair:
 def read_private(path: Path, limit: int = MAX_FILE) -> bytes:
     """Read a file of up to `limit` bytes that its owner alone can read.
 
-    Raises KeyFileError when that is us or root no longer, when group or others have any access, when it
-    is no regular file, or is too long.
+    Raises KeyFileError when it cannot be read, its owner is neither root nor we, group or others have
+    any access, it is not a regular file, or it is longer.
     """
     try:
         # O_NONBLOCK: the open of a named pipe without a writer would wait for ever.
@@ -151,7 +151,7 @@ def read_private(path: Path, limit: int = MAX_FILE) -> bytes:
             )
         if status.st_uid not in (0, os.geteuid()):
             raise KeyFileError(
-                f"{path}: it belongs to user {status.st_uid}, who can change it; run: chown it to us"
+                f"{path}: it belongs to user {status.st_uid}, who can change it; chown it to the user that runs this"
             )
         try:
             content = file.read(limit + 1)
