@@ -11,6 +11,7 @@ import socketserver
 import struct
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 CHUNK = 1 << 16
@@ -26,14 +27,14 @@ REACH = 81
 seen_endings: list[str] = []
 
 
-def read_all(connection: socket.socket) -> tuple[int, str]:
+def read_all(connection: socket.socket) -> str:
     """Read to the end; give the number of bytes and their SHA-256."""
     digest = hashlib.sha256()
     total = 0
     while data := connection.recv(CHUNK):
         digest.update(data)
         total += len(data)
-    return total, digest.hexdigest()
+    return f"{total} {digest.hexdigest()}"
 
 
 def echo(connection: socket.socket) -> None:
@@ -45,7 +46,7 @@ def echo(connection: socket.socket) -> None:
 
 def digest(connection: socket.socket) -> None:
     """Answer with count and digest, only once the client has shut down its writing side."""
-    connection.sendall(("%d %s\n" % read_all(connection)).encode())
+    connection.sendall(f"{read_all(connection)}\n".encode())
 
 
 def source(connection: socket.socket) -> None:
@@ -62,7 +63,7 @@ def source(connection: socket.socket) -> None:
         connection.sendall(block[: min(left, CHUNK)])
         left -= CHUNK
     connection.shutdown(socket.SHUT_WR)
-    seen_endings.append("request %d %s" % read_all(connection))
+    seen_endings.append(f"request {read_all(connection)}")
 
 
 def reset(connection: socket.socket) -> None:
@@ -118,10 +119,12 @@ BEHAVIOURS = {
 class Handler(socketserver.BaseRequestHandler):
     """Runs the behaviour of the port that was connected to."""
 
+    server: "Server"
+
     def handle(self) -> None:
         """Serve one connection."""
         try:
-            BEHAVIOURS[self.server.server_address[1]](self.request)
+            self.server.behaviour(self.request)
         except OSError as error:
             print(f"connection ended: {error}", file=sys.stderr)
 
@@ -133,6 +136,11 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def __init__(self, port: int, behaviour: Callable[[socket.socket], None]) -> None:
+        """Listen on the port, on all addresses of the container."""
+        self.behaviour = behaviour
+        super().__init__(("0.0.0.0", port), Handler)
+
     def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
         """Close without a shutdown of our own: a behaviour that resets must be seen to reset."""
         assert isinstance(request, socket.socket)
@@ -142,8 +150,8 @@ class Server(socketserver.ThreadingTCPServer):
 def main() -> None:
     """Serve all ports until SIGTERM; `freeze` in the environment's MODE makes it hang at once."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    for port in BEHAVIOURS:
-        server = Server(("0.0.0.0", port), Handler)
+    for port, behaviour in BEHAVIOURS.items():
+        server = Server(port, behaviour)
         threading.Thread(target=server.serve_forever, daemon=True).start()
     signal.pause()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.waiting import wait_for
+from tflocation.development import PrivateEngine
 
 START_LIMIT = 30.0
 STOP_LIMIT = 30.0
@@ -27,7 +28,9 @@ def free_port() -> int:
 class Service:
     """One of our programs as a process that can be stopped, killed and started anew."""
 
-    def __init__(self, program: str, directory: Path, arguments: Sequence[str | Path], namespace: str = "") -> None:
+    def __init__(
+        self, program: str, directory: Path, arguments: Sequence[str | Path], namespace: str = ""
+    ) -> None:
         """Take `directory` for its state, its runtime files and its log; nothing is started yet."""
         self.program = program
         self.directory = directory
@@ -50,7 +53,13 @@ class Service:
     def command(self, *arguments: str | Path, limit: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a sub-command of the program beside the service."""
         return subprocess.run(
-            [*self.prefix, sys.executable, "-m", self.program, *map(os.fspath, arguments)],
+            [
+                *self.prefix,
+                sys.executable,
+                "-m",
+                self.program,
+                *(os.fspath(argument) for argument in arguments),
+            ],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -107,22 +116,41 @@ class Service:
 class Location(Service):
     """A running tflocation."""
 
-    def __init__(self, directory: Path, engine: Path, *, name: str = "home", address: str = "127.0.0.1", extra: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        engine: PrivateEngine,
+        *,
+        name: str = "home",
+        address: str = "127.0.0.1",
+        extra: str = "",
+    ) -> None:
         """Write its configuration; `extra` is more TOML, top-level keys first."""
         directory.mkdir(parents=True, exist_ok=True)
         self.port, self.channel_port = free_port(), free_port()
         self.name = name
         self.config = directory / "tflocation.toml"
-        self.config.write_text(
-            f'name = "{name}"\nlisten = "{address}:{self.port}"\nchannel_listen = "{address}:{self.channel_port}"\n'
-            f'address = "{address}:{self.port}"\nengine = "{engine}"\n{extra}\n'
-        )
+        settings = {
+            "name": name,
+            "listen": f"{address}:{self.port}",
+            "channel_listen": f"{address}:{self.channel_port}",
+            "address": f"{address}:{self.port}",
+            "engine": engine.socket,
+            "project": engine.project,
+            "pool": engine.pool,
+            "network": engine.bridge,
+        }
+        self.config.write_text("".join(f'{key} = "{value}"\n' for key, value in settings.items()) + extra)
         super().__init__("tflocation", directory, ["--config", self.config])
 
     def start(self) -> None:
         """Start it and wait until it listens."""
         super().start()
-        wait_for(lambda: self.status() is not None, START_LIMIT, f"tflocation {self.name} to answer; see {self.log}")
+        wait_for(
+            lambda: self.status() is not None,
+            START_LIMIT,
+            f"tflocation {self.name} to answer; see {self.log}",
+        )
 
     def status(self) -> dict[str, Any] | None:
         """Give what `tflocation status --json` prints, or None while it does not answer."""
