@@ -86,7 +86,6 @@ PHASES: Final[Mapping[tuple[Phase, FrameType], Phase]] = MappingProxyType(
     {
         (Phase.ANSWER, FrameType.OPENED): Phase.STREAM,
         (Phase.ANSWER, FrameType.REFUSED): Phase.OVER,
-        (Phase.ANSWER, FrameType.RESET): Phase.OVER,
         (Phase.STREAM, FrameType.DATA): Phase.STREAM,
         (Phase.STREAM, FrameType.END): Phase.ENDED,
         (Phase.STREAM, FrameType.RESET): Phase.OVER,
