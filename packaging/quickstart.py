@@ -247,7 +247,7 @@ def tfd_status() -> dict[str, Any]:
 
 
 def start(stack: contextlib.ExitStack) -> Program:
-    """Bring up the location and tfd, and wait until the page can be loaded; `stack` ends it all. Gives tfd."""
+    """Bring up the location and tfd, wait until the page can be loaded, and give tfd; `stack` ends it all."""
     location = Location(stack)
     with step("started tflocation"):
         service = Program("tflocation", "--config", LOCATION_CONFIG)

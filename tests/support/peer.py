@@ -18,6 +18,7 @@ CHUNK = 1 << 16
 
 ECHO = 7
 DIGEST = 9
+COUNT = 10
 SOURCE = 19
 RESET = 21
 WITNESS = 22
@@ -47,6 +48,15 @@ def echo(connection: socket.socket) -> None:
 def digest(connection: socket.socket) -> None:
     """Answer with count and digest, only once the client has shut down its writing side."""
     connection.sendall(f"{read_all(connection)}\n".encode())
+
+
+def count(connection: socket.socket) -> None:
+    """Answer with the number of bytes, once the client has shut down its writing side."""
+    buffer = bytearray(4 * CHUNK)
+    total = 0
+    while got := connection.recv_into(buffer):
+        total += got
+    connection.sendall(f"{total}\n".encode())
 
 
 def source(connection: socket.socket) -> None:
@@ -108,6 +118,7 @@ def reach(connection: socket.socket) -> None:
 BEHAVIOURS = {
     ECHO: echo,
     DIGEST: digest,
+    COUNT: count,
     SOURCE: source,
     RESET: reset,
     WITNESS: witness,

@@ -15,7 +15,15 @@ def build(output: Path, work: Path) -> None:
     Needs root, mmdebstrap and umoci; raises subprocess.SubprocessError where one of them fails.
     """
     rootfs, layout = work / "rootfs", work / "layout"
-    _run("mmdebstrap", "--quiet", "--mode=root", "--variant=extract", f"--include={PACKAGES}", "bookworm", rootfs)
+    _run(
+        "mmdebstrap",
+        "--quiet",
+        "--mode=root",
+        "--variant=extract",
+        f"--include={PACKAGES}",
+        "bookworm",
+        rootfs,
+    )
     busybox = rootfs / "bin" / "busybox"
     subprocess.run(["chroot", rootfs, "/bin/busybox", "--install", "-s"], check=True, timeout=LIMIT)
     assert busybox.exists()

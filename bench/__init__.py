@@ -1,0 +1,1 @@
+"""Figures: each script here measures one thing and prints it."""
