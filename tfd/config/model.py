@@ -90,8 +90,8 @@ class Health:
 class FileSource:
     """Where one of a container's files comes from: `path` on this machine, else `content`.
 
-    `digest` is the BLAKE2b-256 of the bytes when the configuration was read, so a file that has changed makes an
-    unequal value at the next reload; the bytes of `path` are not kept. `mode` is the file's permission bits.
+    `digest` is the BLAKE2b-256 of the bytes when the configuration was read, so a file that has changed makes
+    an unequal value at the next reload; the bytes of `path` are not kept. `mode` is the permission bits.
     """
 
     path: str | None
@@ -141,7 +141,7 @@ class Container:
         were when the configuration was read), memory, cpus and processes, and leaves out name, restart,
         health, locations, connects_to and enabled, which change in place. It reads and raises nothing.
         """
-        # libsodium's BLAKE2b: hashlib would load all of OpenSSL, 3.7 MB that the daemon needs for nothing else.
+        # libsodium's BLAKE2b: hashlib would load all of OpenSSL, 3.7 MB, for nothing else.
         from nacl.bindings import crypto_generichash_blake2b_salt_personal
 
         parts = _flattened(

@@ -1,0 +1,97 @@
+"""What must hold between the tables of a configuration, beyond each value by itself."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from tfd.config.problems import key_text, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from tfd.config.model import Address, Container, Listener
+    from tfd.config.problems import KeyPath, Place
+
+ANY_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 (the wildcard addresses are looked for, not bound)
+
+
+def check_containers(containers: Mapping[str, Container], names: Collection[str], top: Place) -> None:
+    """Check `connects_to` against the containers' names, and files against the volumes over them."""
+    for container in containers.values():
+        place = top.at("container").at(container.name)
+        for position, other in enumerate(container.connects_to):
+            inner = place.at("connects_to").at(position)
+            if other == container.name:
+                inner.wrong(f"{shown(other)}, which is this container itself", "the names of others")
+            elif other not in names:
+                inner.unknown(other, f"{shown(other)}, which is no container", names)
+        mounts = {mount for _, mount in container.volumes}
+        for path, _ in container.files:
+            if hidden := mounts & {path, *map(str, PurePosixPath(path).parents)}:
+                hint = f"the volume at {min(hidden)} would hide it"
+                place.at("files").at(path).wrong("a file in a volume", "a path outside of volumes", hint)
+
+
+def check_locations(containers: Mapping[str, Container], known: Collection[str], top: Place) -> None:
+    """Check each container's `location` against those that are declared or joined."""
+    for container in containers.values():
+        place = top.at("container").at(container.name).at("location")
+        for name in container.locations:
+            if name not in known:
+                place.unknown(name, f"{shown(name)}, which is neither joined nor declared", known)
+
+
+def check_listeners(listeners: Sequence[tuple[int, Listener]], names: Collection[str], top: Place) -> None:
+    """Check that listeners, with their positions, name containers that exist and bind no address twice."""
+    taken = _Taken()
+    for position, listener in listeners:
+        place = top.at("listener").at(position)
+        if listener.container and listener.container not in names:
+            found = f"{shown(listener.container)}, which is no container"
+            place.at("container").unknown(listener.container, found, names)
+        for address in listener.binds:
+            inner = place.at("bind")
+            other = taken.overlapping(address)
+            if other is None:
+                taken.add(address, inner.key)
+                continue
+            key = taken.keys[other]
+            line = top.report.line_of(key)
+            where = key_text(key) if line is None else f"{key_text(key)} on line {line}"
+            inner.wrong(f"'{address}', where '{other}' of {where} listens already", "each address once")
+
+
+class _Taken:
+    """The addresses bound so far.
+
+    Every address of a family overlaps each of that family with the same port. Every IPv6 address does not
+    hold the IPv4 ones: listeners are bound with IPV6_V6ONLY. A host name overlaps only itself, as what it
+    resolves to is not known here.
+    """
+
+    def __init__(self) -> None:
+        self.keys: dict[Address, KeyPath] = {}
+        self._first: dict[tuple[int, int], Address] = {}  # by family and port
+        self._wild: dict[tuple[int, int], Address] = {}
+
+    def add(self, address: Address, key: KeyPath) -> None:
+        self.keys[address] = key
+        if family := _family(address):
+            self._first.setdefault((family, address.port), address)
+            if address.host in ANY_ADDRESSES:
+                self._wild[(family, address.port)] = address
+
+    def overlapping(self, address: Address) -> Address | None:
+        """Return one that cannot be bound beside `address`."""
+        if address in self.keys:
+            return address
+        same = self._first if address.host in ANY_ADDRESSES else self._wild
+        return same.get((_family(address), address.port))
+
+
+def _family(address: Address) -> int:
+    """Return 4, 6, or 0 for a name and a Unix socket."""
+    if ":" in address.host:
+        return 6
+    return 4 if address.host.replace(".", "").isdecimal() else 0
