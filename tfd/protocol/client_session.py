@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tfd.protocol.commands import COMMANDS, EVENTS, WELCOME, Repeat, Role
-from tfd.protocol.endpoint import Endpoint, one_line
+from tfd.protocol.endpoint import Endpoint
 from tfd.protocol.errors import Code, ProtocolError, UsageError, VersionError
 from tfd.protocol.events import (
     Event,
@@ -24,7 +24,7 @@ from tfd.protocol.events import (
     StreamAborted,
     Welcome,
 )
-from tfd.protocol.messages import VERSION, Kind, Message, decode, encode
+from tfd.protocol.messages import VERSION, Kind, Message, decode, encode, one_line
 from tfd.protocol.schema import Mismatch
 
 MAX_IN_FLIGHT = 256

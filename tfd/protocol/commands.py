@@ -94,8 +94,8 @@ VOLUME_NAME = Text(127, pattern=re.compile(rf"{_PART}/{_PART}"), says="environme
 KEY = Text(64, pattern=re.compile(r"[!-~]+"), says="1 to 64 printable ASCII characters")
 PATH = Text(
     4096,
-    pattern=re.compile(r"/(?!(?:.*/)?\.\.?(?:/|\Z)).*", re.DOTALL),
-    says="an absolute path without . or .. in it",
+    pattern=re.compile(r"/(?!(?:.*/)?\.\.?(?:/|\Z))[^\x00-\x1f\x7f]*"),
+    says="an absolute path without . or .. or control characters in it",
 )
 SIZE = Integer(0, 1 << 44, size=True)
 MANIFEST = Binary(2, 512 * 1024)
@@ -122,7 +122,9 @@ CONTAINER_CONFIG = Table(
         Parameter(
             "environment",
             MapOf(
-                Text(256, pattern=re.compile(r"[^=]+"), says="a variable's name, without ="),
+                Text(
+                    256, pattern=re.compile(r"[!-<>-~]+"), says="a variable's name: printable ASCII without ="
+                ),
                 Text(128 * 1024, minimum=0),
                 1024,
             ),

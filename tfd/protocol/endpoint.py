@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from tfd.protocol.heartbeat import Pulse
-from tfd.protocol.messages import Kind, Message, encode
+from tfd.protocol.messages import Kind, Message, encode, one_line
 from tfd.protocol.stream import Streams
 
 
@@ -60,11 +60,3 @@ class Endpoint:
     def _beat(self, now: float) -> None:
         if self._pulse.due(now):
             self._send(Kind.EVENT, 0, "heartbeat", {})
-
-
-def one_line(text: object) -> str:
-    """Give a peer's or an error's text as one printable line of bounded length; not text gives ''."""
-    if not isinstance(text, str):
-        return ""
-    line = " ".join(text[:1000].split())
-    return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)

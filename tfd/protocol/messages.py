@@ -107,7 +107,8 @@ def decode(frame: bytes) -> Message:
         kind = Kind(number)
     except ValueError:
         raise ProtocolError(f"the message's kind is {number}; allowed: 1 to 5") from None
-    message_id = _integer(fields[2], "id", 0)
+    # Only what concerns the session as a whole, and belongs to no request, has id 0.
+    message_id = _integer(fields[2], "id", 0 if kind in (Kind.ERROR, Kind.EVENT) else 1)
     name = fields[3]
     if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME:
         raise ProtocolError(f"the message's name is not text of 1 to {MAX_NAME} characters")
@@ -119,6 +120,14 @@ def decode(frame: bytes) -> Message:
 def describe(value: object) -> str:
     """Name the type of a decoded value in a few words, for messages to people."""
     return type_names.get(type(value), "an unknown type")
+
+
+def one_line(text: object) -> str:
+    """Give a peer's or an error's text as one printable line of bounded length; not text gives ''."""
+    if not isinstance(text, str):
+        return ""
+    line = " ".join(text[:1000].split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)
 
 
 def _unpack(frame: bytes) -> Any:

@@ -5,18 +5,21 @@ account and role that the transport has proven.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-from tfd.protocol.commands import COMMANDS, EVENTS, Repeat, Role, check
-from tfd.protocol.endpoint import Endpoint, one_line
+from tfd.protocol.commands import COMMANDS, EVENTS, Command, Repeat, Role, check
+from tfd.protocol.endpoint import Endpoint
 from tfd.protocol.errors import Code, CommandError, ProtocolError, UsageError, VersionError
 from tfd.protocol.events import Attached, Called, Lost, ServerEvent
-from tfd.protocol.messages import VERSION, Kind, Message, decode, encode
+from tfd.protocol.messages import VERSION, Kind, Message, decode, encode, one_line
 
 MAX_CALLS = 1024
 """Calls of one session that wait for their answer; more are answered with busy."""
+MAX_CALL_BYTES = 16 << 20
+"""Bytes of the requests that wait for their answer, as they came: what one account can make us hold."""
 MAX_STREAMS = 64
 """Open streams of one session; a request for one more is answered with busy."""
 KEPT_ANSWERS = 256
@@ -72,6 +75,12 @@ def session_id_of(frame: bytes) -> bytes | None:
     return bytes(hello["session"]) if hello["resume"] else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    command: Command
+    size: int
+
+
 class ServerSession(Endpoint):
     """One client's session.
 
@@ -98,6 +107,8 @@ class ServerSession(Endpoint):
         self.account = account
         self.role = role
         self.session_id: bytes | None = None
+        self.cipher = ""
+        """For channels; agreed in hello."""
         self._location = location
         self._versions = tuple(versions)
         self._ciphers = tuple(ciphers)
@@ -105,7 +116,8 @@ class ServerSession(Endpoint):
         self._channel_port = channel_port
         self._program = program
         self._waits_for_hello = False
-        self._called: dict[int, str] = {}
+        self._called: dict[int, _Call] = {}
+        self._called_bytes = 0
         self._answers: dict[int, bytes] = {}
         self._forgotten = 0
 
@@ -126,6 +138,8 @@ class ServerSession(Endpoint):
             return []
         if self.state is State.OPEN:
             self._pulse.heard(now)
+        if message.kind is Kind.REQUEST and message.name != "hello" and self.state is State.OPEN:
+            return self._call(message, len(frame))
         return self._take(message, now)
 
     def resume(self, frame: bytes, now: float) -> list[ServerEvent]:
@@ -154,12 +168,15 @@ class ServerSession(Endpoint):
 
     def reply(self, call_id: int, body: Mapping[str, Any]) -> None:
         """Answer a call; nothing when it has been answered. What does not fit a message fails with limit."""
-        name = self._called.get(call_id)
-        if name is None:
+        call = self._called.get(call_id)
+        if call is None:
             self.counters["late"] += 1
             return
+        if call.command.stream and call_id not in self._streams:
+            self.fail(call_id, CommandError(Code.UNAVAILABLE, "the stream was cut: ask again"))
+            return
         try:
-            frame = encode(Message(Kind.REPLY, call_id, name, dict(body)))
+            frame = encode(Message(Kind.REPLY, call_id, call.command.name, dict(body)))
         except UsageError as error:
             self.fail(call_id, CommandError(Code.LIMIT, f"the reply cannot be sent: {error}"))
         else:
@@ -209,8 +226,6 @@ class ServerSession(Endpoint):
             # After a restart of the location its clients' next message comes here; so they learn at once.
             self.counters["no-session"] += 1
             self._send_error(0, Code.UNAVAILABLE, "this connection has no session: say hello first")
-        elif message.kind is Kind.REQUEST:
-            return self._call(message)
         elif message.kind is Kind.STREAM:
             return [*self._streams.receive(message)]
         elif message.kind is not Kind.EVENT or message.name != "heartbeat":
@@ -236,6 +251,7 @@ class ServerSession(Endpoint):
         aborted = self._streams.lose("the client said hello again")
         heartbeat = min(self._heartbeat, hello.get("heartbeat", self._heartbeat))
         self.session_id = hello["session"]
+        self.cipher = cipher
         self._move(Input.GREETED)
         self._pulse.start(now, beating=True, interval=heartbeat)
         body = {
@@ -251,8 +267,8 @@ class ServerSession(Endpoint):
         self._send(Kind.REPLY, message.id, "hello", body)
         return [*aborted, Attached(hello["session"], hello["program"], resumed)]
 
-    def _call(self, message: Message) -> list[ServerEvent]:
-        if message.id in self._called:
+    def _call(self, message: Message, size: int) -> list[ServerEvent]:
+        if message.id in self._called or message.id in self._streams:
             self.counters["repeated"] += 1
             return []
         kept = self._answers.get(message.id)
@@ -262,26 +278,30 @@ class ServerSession(Endpoint):
             return []
         try:
             params = check(message.name, message.body, self.role)
-            command = COMMANDS[message.name]
-            if command.repeat is Repeat.KEYED and message.id <= self._forgotten:
-                raise CommandError(Code.UNAVAILABLE, f"{message.name}: its answer is not kept any more")
-            if len(self._called) >= MAX_CALLS:
-                raise CommandError(Code.BUSY, f"{len(self._called)} calls wait; allowed: {MAX_CALLS}")
-            if command.stream and len(self._streams) >= MAX_STREAMS:
-                raise CommandError(
-                    Code.BUSY, f"{len(self._streams)} streams are open; allowed: {MAX_STREAMS}"
-                )
+            call = _Call(COMMANDS[message.name], size)
+            self._check_room(message.id, call)
         except CommandError as error:
             self._refuse_call(message.id, error)
             return []
-        if command.stream:
+        if call.command.stream:
             self._streams.open(message.id)
-        self._called[message.id] = message.name
+        self._called[message.id] = call
+        self._called_bytes += size
         return [Called(message.id, message.name, params)]
 
+    def _check_room(self, call_id: int, call: _Call) -> None:
+        if call.command.repeat is Repeat.KEYED and call_id <= self._forgotten:
+            raise CommandError(Code.UNAVAILABLE, f"{call.command.name}: its answer is not kept any more")
+        if len(self._called) >= MAX_CALLS or self._called_bytes + call.size > MAX_CALL_BYTES:
+            text = f"{len(self._called)} calls wait; allowed: {MAX_CALLS}, of {MAX_CALL_BYTES} bytes in all"
+            raise CommandError(Code.BUSY, text)
+        if call.command.stream and len(self._streams) >= MAX_STREAMS:
+            raise CommandError(Code.BUSY, f"{len(self._streams)} streams are open; allowed: {MAX_STREAMS}")
+
     def _answer(self, call_id: int, frame: bytes) -> None:
-        name = self._called.pop(call_id)
-        if COMMANDS[name].repeat is Repeat.KEYED:
+        call = self._called.pop(call_id)
+        self._called_bytes -= call.size
+        if call.command.repeat is Repeat.KEYED:
             self._answers[call_id] = frame
             if len(self._answers) > KEPT_ANSWERS:
                 oldest = next(iter(self._answers))
@@ -320,6 +340,7 @@ class ServerSession(Endpoint):
         self._move(Input.ENDED)
         self._pulse.stop()
         self._called.clear()
+        self._called_bytes = 0
         self._answers.clear()
         return [*self._streams.lose(reason)]
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from tfd.protocol.errors import ProtocolError, UsageError
 from tfd.protocol.events import StreamAborted, StreamCredit, StreamData, StreamEnded, StreamEvent
-from tfd.protocol.messages import MAX_CHUNK, Kind, Message
+from tfd.protocol.messages import MAX_CHUNK, Kind, Message, one_line
 
 MAX_CREDIT = 64 << 20
 """Bytes of credit a stream may have at once: what a writer with a fast source could put in memory."""
@@ -192,7 +192,7 @@ class Streams:
                 raise ProtocolError("a second end of the stream")
             return StreamEnded(message.id)
         stream.move(Input.ABORTED)
-        return StreamAborted(message.id, body[:500])
+        return StreamAborted(message.id, one_line(body))
 
     def _forget_closed(self, stream_id: int, stream: Stream) -> None:
         if stream.state is State.CLOSED:
