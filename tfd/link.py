@@ -185,11 +185,14 @@ class Link:
         """Call `happened` with each event of the stream of this request, until its end or abort."""
         self._streams[number] = happened
 
+    @property
+    def full(self) -> bool:
+        """Whether frames wait because the connection takes no more at present."""
+        return self._transport is not None and self._transport.backlog > 0
+
     def room(self, number: int) -> int:
         """Give the bytes that a stream takes now: its credit, none while the connection is full."""
-        if self._transport is None or self._transport.backlog:
-            return 0
-        return self._session.credit(number)
+        return 0 if self.full else self._session.credit(number)
 
     def send(self, number: int, data: bytes) -> None:
         """Send a chunk of at most `room` bytes on a stream."""
@@ -212,12 +215,13 @@ class Link:
         self._drained.append(callback)
 
     def close(self) -> None:
-        """Drop the connection for good; nothing is told afterwards, not even to those who asked."""
+        """Drop the connection for good; requests without an answer fail, and nothing else is told."""
         self._closed = True
         self._attempt += 1
-        self._asked.clear()
         self._streams.clear()
         self._drop_transport()
+        for number in list(self._asked):
+            self._answer(number, Failure(Code.UNAVAILABLE, f"the link to location {self.name} was closed"))
         for timer in (self._limit, self._tick):
             if timer is not None:
                 timer.cancel()
@@ -286,7 +290,9 @@ class Link:
     def _greet(self) -> None:
         if self._limit is not None:
             self._limit.cancel()
-        self._limit = self._loop.call_later(STEP_LIMIT, lambda: self._failed("does not answer to hello", False))
+        self._limit = self._loop.call_later(
+            STEP_LIMIT, lambda: self._failed("does not answer to hello", False)
+        )
         self._session.connected(self._loop.now)
         self._flush()
 
@@ -309,6 +315,7 @@ class Link:
         if self._transport is not None:
             self._transport.close()
             self._transport = None
+            self._on_drained()
 
     # The session
 
@@ -368,7 +375,7 @@ class Link:
         self.reason = ""
         self._backoff = Backoff(f"link {self.name}", FIRST_PAUSE, LONGEST_PAUSE)
         self._complaint.forget()
-        if self._present in self._addresses:
+        if self._present is not None and self._present in self._addresses:
             self._addresses.remove(self._present)
             self._addresses.appendleft(self._present)
         self._log.event(

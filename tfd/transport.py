@@ -38,7 +38,7 @@ _MONITORED: Final = (
 )
 
 _ENDED: Final = {
-    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): "closed the connection in the handshake: is it this location, and with this key?",
+    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): "ended the handshake: is it this location, and with this key?",
     int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL): "answered with another key or another protocol",
     int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): "does not know this account's key",
     int(zmq.EVENT_DISCONNECTED): "closed the connection",
