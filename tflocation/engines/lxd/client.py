@@ -1,0 +1,250 @@
+"""A thin client of the engine's REST API over its Unix socket (doc/rest-api.md of LXD and Incus)."""
+
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tflocation.engines.interface import (
+    Conflict,
+    EngineError,
+    EngineUnavailable,
+    Exists,
+    InUse,
+    NoSpace,
+    NotFound,
+)
+from tflocation.engines.lxd.settings import find_socket
+
+REQUEST_LIMIT = 30.0  # seconds for what answers at once; the engine's database may be busy
+OPERATION_LIMIT = 120.0  # seconds for what the engine does in the background
+_SILENT = 20.0  # seconds without any message until a stream of events is asked for life
+
+_BY_STATUS: Mapping[int, type[EngineError]] = {
+    HTTPStatus.NOT_FOUND: NotFound,
+    HTTPStatus.CONFLICT: Exists,
+    HTTPStatus.PRECONDITION_FAILED: Conflict,
+    HTTPStatus.INSUFFICIENT_STORAGE: NoSpace,
+    HTTPStatus.BAD_GATEWAY: EngineUnavailable,
+    HTTPStatus.SERVICE_UNAVAILABLE: EngineUnavailable,
+}
+# The engine tells these by their text alone.
+_BY_TEXT: tuple[tuple[str, type[EngineError]], ...] = (
+    ("no space left on device", NoSpace),
+    ("disk quota exceeded", NoSpace),
+    ("not found", NotFound),
+    ("no such file", NotFound),
+    ("already exists", Exists),
+    ("device or resource busy", InUse),
+    ("in use", InUse),
+    ("database is locked", EngineUnavailable),
+    ("daemon is shutting down", EngineUnavailable),
+    ("daemon is starting up", EngineUnavailable),
+    ("shutting down", EngineUnavailable),
+)
+
+Query = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine said: `metadata` of its JSON, and the object's version as the ETag header gave it."""
+
+    metadata: Any
+    etag: str
+
+
+def error_of(status: int, text: str, what: str) -> EngineError:
+    """Give the error for a refused request; `what` names the object for people."""
+    lower = text.lower()
+    for mark, leaf in _BY_TEXT:
+        if mark in lower:
+            return leaf(f"{what}: {text}")
+    return _BY_STATUS.get(status, EngineError)(f"{what}: {text}")
+
+
+class Client:
+    """Requests to one engine, all within one project. Every method raises `EngineError`s alone."""
+
+    def __init__(self, socket: Path | None, project: str) -> None:
+        self.project = project
+        self._socket = socket
+        self._session: aiohttp.ClientSession | None = None
+        self._socket_in_use: Path | None = None
+        self.header = "X-LXD-"  # prefix of the engine's own header fields
+        self.server: dict[str, Any] = {}
+
+    async def open(self) -> None:
+        """Learn which engine it is. Raises EngineUnavailable while it does not answer."""
+        self.server = (await self.get("/1.0", what="the engine")).metadata
+        self.header = "X-Incus-" if self.server["environment"]["server"] == "incus" else "X-LXD-"
+
+    async def close(self) -> None:
+        """End all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, path: str, *, what: str, query: Query | None = None) -> Answer:
+        """Read one object or list."""
+        return await self.request("GET", path, what=what, query=query)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        body: object = None,
+        query: Query | None = None,
+        etag: str | None = None,
+        limit: float = REQUEST_LIMIT,
+    ) -> Answer:
+        """Send one request, and wait for the operation that it may start.
+
+        `etag` makes it fail with Conflict where the object has changed since; `limit` is in seconds.
+        """
+        headers = {"If-Match": etag} if etag else {}
+        async with self._send(
+            method, path, what=what, query=query, limit=limit, headers=headers, json=body
+        ) as response:
+            answer = await response.json(content_type=None)
+            if answer.get("type") == "async":
+                return await self._wait(answer["metadata"]["id"], what)
+            return Answer(answer.get("metadata"), response.headers.get("ETag", ""))
+
+    async def operation(
+        self, method: str, path: str, *, what: str, body: object = None, query: Query | None = None
+    ) -> Any:
+        """Do what the engine does in the background, and give the finished operation's metadata."""
+        answer = await self.request(method, path, what=what, body=body, query=query)
+        return answer.metadata
+
+    async def upload(
+        self,
+        path: str,
+        data: AsyncIterable[bytes] | bytes,
+        *,
+        what: str,
+        headers: Mapping[str, str],
+        query: Query | None = None,
+        limit: float = REQUEST_LIMIT,
+    ) -> Answer:
+        """POST raw bytes within `limit` seconds.
+
+        Names in `headers` lack the engine's prefix, but for Content-Type.
+        """
+        names = {
+            name if name == "Content-Type" else self.header + name: value for name, value in headers.items()
+        }
+        async with self._send(
+            "POST", path, what=what, query=query, limit=limit, headers=names, data=data
+        ) as response:
+            answer = await response.json(content_type=None)
+            if answer.get("type") == "async":
+                return await self._wait(answer["metadata"]["id"], what, limit)
+            return Answer(answer.get("metadata"), "")
+
+    async def download(self, path: str, *, what: str, query: Query, limit: int) -> bytes:
+        """GET a file of at most `limit` bytes."""
+        async with self._send("GET", path, what=what, query=query, limit=REQUEST_LIMIT) as response:
+            if response.headers.get(f"{self.header}type", "file") != "file":
+                raise EngineError(f"{what} is no regular file")
+            data = bytearray()
+            async for chunk in response.content.iter_chunked(1 << 16):
+                data += chunk
+                if len(data) > limit:
+                    raise EngineError(f"{what} is longer than {limit} bytes")
+            return bytes(data)
+
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """Open the stream of lifecycle events of all projects; leaving it raises EngineUnavailable."""
+        session = await self._ready()
+        url = "http://engine/1.0/events"
+        query = {"type": "lifecycle", "all-projects": "true"}
+        try:
+            async with session.ws_connect(
+                url, params=query, heartbeat=_SILENT, max_msg_size=1 << 22
+            ) as websocket:
+                yield self._messages(websocket)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise EngineUnavailable(f"the engine's events: {_words(error)}") from error
+
+    @staticmethod
+    async def _messages(websocket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[dict[str, Any]]:
+        async for message in websocket:
+            if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                try:
+                    decoded = json.loads(message.data)
+                except ValueError:
+                    continue  # the engine's fault; the next message may be fine
+                yield decoded
+        raise EngineUnavailable("the engine closed its stream of events")
+
+    async def _wait(self, operation: str, what: str, limit: float = OPERATION_LIMIT) -> Answer:
+        path = f"/1.0/operations/{operation}/wait"
+        query = {"timeout": str(int(limit))}
+        async with self._send("GET", path, what=what, query=query, limit=limit + 5) as response:
+            done = (await response.json(content_type=None))["metadata"]
+        if done["status"] == "Running":
+            raise EngineError(f"{what}: not done after {limit:.0f} s")
+        if done["status"] != "Success":
+            raise error_of(HTTPStatus.BAD_REQUEST, done.get("err") or done["status"], what)
+        return Answer(done, "")
+
+    @asynccontextmanager
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        query: Query | None,
+        limit: float,
+        **more: Any,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send, and map every way in which it can fail."""
+        session = await self._ready()
+        parameters = {"project": self.project, **(query or {})}
+        timeout = aiohttp.ClientTimeout(total=limit)
+        try:
+            async with session.request(
+                method, f"http://engine{path}", params=parameters, timeout=timeout, **more
+            ) as response:
+                if response.status >= HTTPStatus.BAD_REQUEST:
+                    raise error_of(response.status, await _error_text(response), what)
+                yield response
+        except TimeoutError as error:
+            raise EngineUnavailable(f"{what}: the engine did not answer within {limit:.0f} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise EngineUnavailable(f"{what}: {_words(error)}") from error
+
+    async def _ready(self) -> aiohttp.ClientSession:
+        socket = self._socket or find_socket()
+        if socket is None:
+            raise EngineUnavailable("no engine runs on this machine: start Incus or LXD, or set its socket")
+        if self._session is None or socket != self._socket_in_use:
+            await self.close()
+            self._socket_in_use = socket
+            # A kept connection to an engine that has restarted fails the first request on it.
+            connector = aiohttp.UnixConnector(path=str(socket), force_close=True)
+            self._session = aiohttp.ClientSession(connector=connector)
+        return self._session
+
+
+async def _error_text(response: aiohttp.ClientResponse) -> str:
+    text = await response.text()
+    try:
+        return str(json.loads(text)["error"])
+    except (ValueError, KeyError, TypeError):
+        return text[:200] or f"status {response.status}"
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,105 @@
+"""The location's bridge and the containers' addresses on it."""
+
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from tflocation import firewall
+from tflocation.engines.interface import EngineError, Exists, NotFound
+from tflocation.engines.lxd.client import Client
+from tflocation.engines.lxd.process import COMMAND
+from tflocation.engines.lxd.settings import free_subnet
+
+_ROUTES = Path("/proc/net/route")
+
+
+async def ensure_network(client: Client, bridge: str, subnet: IPv4Network | None) -> IPv4Interface:
+    """Make the bridge unless it is there, and give the location's own address on it.
+
+    Raises EngineError where it exists with another subnet than the one asked for.
+    """
+    what = f"network {bridge}"
+    try:
+        found = await client.get(f"/1.0/networks/{bridge}", what=what)
+    except NotFound:
+        network = subnet or free_subnet(bridge, _ROUTES.read_text())
+        await _create(client, bridge, IPv4Interface((network.network_address + 1, network.prefixlen)))
+        found = await client.get(f"/1.0/networks/{bridge}", what=what)
+    config = found.metadata["config"]
+    if not found.metadata["managed"] or config.get("ipv4.address", "none") == "none":
+        raise EngineError(f"{what} exists and is not ours: set another name for the location's bridge")
+    gateway = IPv4Interface(config["ipv4.address"])
+    if subnet is not None and subnet != gateway.network:
+        raise EngineError(f"{what} has the subnet {gateway.network} and not {subnet}: remove one of the two")
+    return gateway
+
+
+async def _create(client: Client, bridge: str, gateway: IPv4Interface) -> None:
+    body = {
+        "name": bridge,
+        "type": "bridge",
+        "description": "containers of tflocation",
+        "config": {
+            "ipv4.address": str(gateway),
+            "ipv4.nat": "true",
+            "ipv4.dhcp": "false",
+            "ipv6.address": "none",
+            "dns.mode": "none",
+        },
+    }
+    try:
+        await client.request("POST", "/1.0/networks", what=f"network {bridge}", body=body)
+    except Exists:
+        pass  # another tflocation was faster
+
+
+def choose_address(gateway: IPv4Interface, taken: Collection[IPv4Address], start: int) -> IPv4Address:
+    """Choose an address that is not `taken`, looking from the `start`th on and around.
+
+    Raises EngineError when there is none.
+    """
+    network = gateway.network
+    count = network.num_addresses
+    for step in range(count):
+        address = network[(start + step) % count]
+        unusable = (network.network_address, network.broadcast_address, gateway.ip)
+        if address not in taken and address not in unusable:
+            return address
+    raise EngineError(f"all addresses of {network} are in use: destroy containers or set a wider subnet")
+
+
+def interface_device(bridge: str, gateway: IPv4Interface, address: IPv4Address) -> dict[str, str]:
+    """Give the container's network device: it can send with this address alone, and to the gateway alone."""
+    return {
+        "type": "nic",
+        "name": "eth0",
+        "network": bridge,
+        "host_name": firewall.port_name(bridge, int(address) - int(gateway.network.network_address)),
+        "ipv4.address": str(address),
+        "security.mac_filtering": "true",
+        "security.ipv4_filtering": "true",
+        "security.port_isolation": "true",
+    }
+
+
+def raw_config(gateway: IPv4Interface, address: IPv4Address) -> str:
+    """Give the lines for liblxc (lxc.container.conf(5)): address, route, first process and stop signal."""
+    return "\n".join(
+        (
+            f"lxc.net.0.ipv4.address = {address}/32",
+            f"lxc.net.0.ipv4.gateway = {gateway.ip}",
+            f"lxc.init.cmd = {COMMAND}",
+            "lxc.signal.halt = SIGTERM",
+        )
+    )
+
+
+def addresses(instances: list[dict[str, Any]]) -> set[IPv4Address]:
+    """Collect the addresses that the given instances have."""
+    return {
+        IPv4Address(device["ipv4.address"])
+        for instance in instances
+        for device in instance["devices"].values()
+        if device.get("type") == "nic" and "ipv4.address" in device
+    }

@@ -1,0 +1,128 @@
+"""The rules that close containers off from each other, from this machine, and from strangers (nftables).
+
+The ruleset is one text that `nft -f -` applies at once or not at all (nft(8)). Its tables carry the name of
+the location's bridge, so that several locations can live on one machine. Traffic between two containers is
+never bridged but routed, since there alone connections are tracked on every kernel.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+APPLY_LIMIT = 30.0  # seconds
+_OFFSET_DIGITS = 5  # hexadecimal; a /12 is the widest network
+
+
+class FirewallError(Exception):
+    """The kernel or nft refused the rules; the message is nft's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """What is allowed on one bridge: each (from, to) may open connections, every other pair may not."""
+
+    bridge: str
+    gateway: IPv4Address
+    allowed: frozenset[tuple[IPv4Address, IPv4Address]] = frozenset()
+
+    def ruleset(self) -> str:
+        """Give the whole text, which replaces the tables of an earlier one."""
+        name = f"tfd_{self.bridge}"
+        tables = "".join(f"table {family} {name}\ndelete table {family} {name}\n" for family in _FAMILIES)
+        return tables + _RULES.format(
+            name=name,
+            bridge=self.bridge,
+            gateway=self.gateway,
+            ports=port_prefix(self.bridge),
+            elements=_elements(self.allowed),
+        )
+
+
+def port_prefix(bridge: str) -> str:
+    """Give what the names of all bridge ports of the location begin with."""
+    return f"t{hashlib.blake2b(bridge.encode(), digest_size=3).hexdigest()}-"
+
+
+def port_name(bridge: str, offset: int) -> str:
+    """Name the bridge port of the container whose address is `offset` above the network's (15 characters)."""
+    return f"{port_prefix(bridge)}{offset:0{_OFFSET_DIGITS}x}"
+
+
+async def apply(ruleset: str) -> None:
+    """Hand the text to nft. Raises FirewallError, and nothing has changed then."""
+    process = await asyncio.create_subprocess_exec(
+        "nft",
+        "-f",
+        "-",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, problem = await asyncio.wait_for(process.communicate(ruleset.encode()), APPLY_LIMIT)
+    except TimeoutError as error:
+        process.kill()
+        await process.wait()
+        raise FirewallError(f"nft did not finish within {APPLY_LIMIT:.0f} s") from error
+    if process.returncode != 0:
+        raise FirewallError(problem.decode(errors="replace").strip() or f"nft: exit {process.returncode}")
+
+
+def _elements(pairs: Iterable[tuple[IPv4Address, IPv4Address]]) -> str:
+    listed = ", ".join(f"{source} . {target}" for source, target in sorted(pairs))
+    return f"elements = {{ {listed} }}" if listed else ""
+
+
+_FAMILIES = ("inet", "bridge")
+
+# A reply is let through for as long as its pair is allowed: the connection's first packet is looked up,
+# so a pair that is taken away takes its open connections with it.
+# A redirect would tell a container to send to its neighbour directly, where nothing passes.
+# 169.254.0.0/16 holds the credentials service of clouds.
+_RULES = """\
+table inet {name} {{
+    set allowed {{
+        type ipv4_addr . ipv4_addr
+        {elements}
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        iifname "{bridge}" oifname "{bridge}" jump between
+        oifname "{bridge}" ct state established,related accept
+        oifname "{bridge}" drop
+        iifname "{bridge}" meta nfproto ipv6 drop
+        iifname "{bridge}" ip daddr 169.254.0.0/16 drop
+    }}
+    chain between {{
+        ct original ip saddr . ct original ip daddr @allowed accept
+        drop
+    }}
+    chain input {{
+        type filter hook input priority filter; policy accept;
+        iifname "{bridge}" jump from_containers
+    }}
+    chain from_containers {{
+        ct state established,related accept
+        ip daddr {gateway} udp dport 53 accept
+        ip daddr {gateway} tcp dport 53 accept
+        ip daddr {gateway} icmp type echo-request accept
+        drop
+    }}
+    chain output {{
+        type filter hook output priority filter; policy accept;
+        oifname "{bridge}" icmp type redirect drop
+    }}
+}}
+table bridge {name} {{
+    chain prerouting {{
+        type filter hook prerouting priority filter; policy accept;
+        iifname "{ports}*" ether type != {{ ip, arp }} drop
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        iifname "{ports}*" oifname "{ports}*" drop
+    }}
+}}
+"""
