@@ -13,6 +13,7 @@ from tfd.placement import Place
 from tfd.turn import TRANSIENT, Turn
 from tfd.world import (
     BringImage,
+    ContainerState,
     CreateContainer,
     EnsureVolume,
     LocationAction,
@@ -25,9 +26,28 @@ STOP_TIMEOUT = 10.0
 
 
 class Attempt:
-    """One try to have a new copy. `ref` is the copy once it is seen, `step` what is being done."""
+    """One try to have a new copy.
 
-    __slots__ = ("_brought", "created", "declared", "failure", "key", "place", "ref", "step", "stops")
+    `ref` is the copy once it is seen, `step` what is being done. `existed` says that the copy was there
+    before, `stops` that others are stopped for it, `started` that it was told to start. `seen_at` is when it
+    could first run, `lost_since` since when its location cannot be asked.
+    """
+
+    __slots__ = (
+        "_brought",
+        "created",
+        "declared",
+        "existed",
+        "failure",
+        "key",
+        "lost_since",
+        "place",
+        "ref",
+        "seen_at",
+        "started",
+        "step",
+        "stops",
+    )
 
     def __init__(self, declared: Declared, place: Place, key: str, ref: Route | None = None) -> None:
         self.declared = declared
@@ -36,23 +56,39 @@ class Attempt:
         self.ref = ref
         self.step = ""
         self.failure = ""
-        self.created = ref is not None
+        self.existed = ref is not None
+        self.created = self.existed
+        self.started = False
         self.stops = False
+        self.seen_at: float | None = None
+        self.lost_since: float | None = None
         self._brought = ref is not None
 
-    def advance(self, turn: Turn, copies: Iterable[Copy]) -> None:
-        """Take the next step that can be taken now; `copies` are all those of the replica."""
+    def advance(self, turn: Turn, copies: Iterable[Copy]) -> bool:
+        """Take the next step that can be taken now; True once the copy is there and may run.
+
+        `copies` are all those of the replica.
+        """
         if turn.location(self.place.location) is None:
+            self.lost_since = turn.now if self.lost_since is None else self.lost_since
             self.step = f"waiting for location {self.place.location}"
-            return
+            return False
+        self.lost_since = None
         copies = list(copies)
         self._find(copies)
+        if self.failure:
+            return False
         if self.ref is None and not (self._image(turn) and self._volumes(turn)):
-            return
+            return False
         if not self._make_way(turn, copies):
-            return
+            return False
         if self.ref is None:
             self._create(turn)
+        return self.ref is not None
+
+    def may_start(self, copy: Copy) -> bool:
+        """Tell whether a copy that does not run is to be started: once, if it was there before."""
+        return not self.started and (self.existed or copy.view.state is ContainerState.CREATED)
 
     def answered(self, action: LocationAction, code: str, message: str) -> None:
         """Take in how an action ended; `code` is empty where it succeeded."""
@@ -76,13 +112,13 @@ class Attempt:
         return any(volume == name for name, _ in self.declared.volumes)
 
     def _find(self, copies: list[Copy]) -> None:
-        """Look for the copy; one that was created and is not there any more was taken away."""
+        """Look for the copy; one that was there and is not any more was removed."""
         found = [c.ref for c in copies if c.ref.location == self.place.location and c.view.key == self.key]
         if found:
             self.ref = found[0]
         elif self.created:
             self.ref = None
-            self.failure = "it was gone as soon as it was created"
+            self.failure = "its container is gone"
 
     def _image(self, turn: Turn) -> bool:
         if not self._brought:

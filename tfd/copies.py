@@ -119,12 +119,10 @@ class Copy:
 
     def trouble(self, probe: Probe | None, turn: Turn) -> str:
         """Say why a running copy has to be restarted; empty where it need not be."""
-        if probe is None or self.running_since is None or self._verdict is Verdict.GOOD:
+        if probe is None or self.running_since is None or self._verdict is not Verdict.BAD:
             return ""
-        if self.answered:
+        if self.answered or turn.reached(self.running_since + START_LIMIT):
             return self.verdict_reason
-        if turn.reached(self.running_since + START_LIMIT):
-            return f"no answer within {START_LIMIT:.0f} s: {self.verdict_reason or 'no verdict yet'}"
         return ""
 
     def watch(self, probe: Probe | None, turn: Turn) -> None:
@@ -143,14 +141,27 @@ class Copy:
         """Note that the location does not probe it; it is asked to again."""
         self._watched = None
 
-    def start(self, turn: Turn) -> None:
-        """Have its process started, unless it is running or just being created."""
-        if self.reachable and not self.runs and not turn.pending.busy(self._creation):
-            turn.ask(StartContainer(self.ref.location, self.ref.container))
+    def start(self, turn: Turn) -> bool:
+        """Have its process started; False where that has to wait."""
+        if not self.reachable or not turn.ask(StartContainer(self.ref.location, self.ref.container)):
+            return False
+        self.failure = ""
+        self.held_back = False
+        return True
 
-    @property
-    def _creation(self) -> tuple[str, ...]:
-        return ("create", self.ref.location, self.view.name)
+    def busy(self, turn: Turn) -> bool:
+        """Tell whether it is being created, started, stopped or destroyed."""
+        location, container = self.ref.location, self.ref.container
+        return (
+            turn.pending.busy(("container", location, container))
+            or turn.pending.creating(location, self.view.name) == self.view.key
+        )
+
+    def shares_volumes(self, other: "Copy") -> bool:
+        """Tell whether two copies use a volume of one location together."""
+        return self.ref.location == other.ref.location and not set(self.view.volumes).isdisjoint(
+            other.view.volumes
+        )
 
     def _unwatch(self) -> None:
         self._watched = None

@@ -84,6 +84,11 @@ class Pending:
         """Tell whether something is being done to the subject."""
         return subject in self._asked
 
+    def creating(self, location: str, name: str) -> str:
+        """Give the key of the container of this name that is being created there, empty where none is."""
+        asked = self._asked.get(("create", location, name))
+        return asked.action.key if asked is not None and isinstance(asked.action, CreateContainer) else ""
+
     def wait(self, subject: Subject, now: float) -> float | None:
         """Give the time to wait for before the subject may be worked on, None for no wait."""
         asked = self._asked.get(subject)
