@@ -86,6 +86,10 @@ class Attempt:
             self._create(turn)
         return self.ref is not None
 
+    def owns(self, copy: Copy) -> bool:
+        """Tell whether a copy is the one that this attempt made."""
+        return copy.ref.location == self.place.location and copy.view.key == self.key
+
     def may_start(self, copy: Copy) -> bool:
         """Tell whether a copy that does not run is to be started: once, if it was there before."""
         return not self.started and (self.existed or copy.view.state is ContainerState.CREATED)
@@ -113,7 +117,7 @@ class Attempt:
 
     def _find(self, copies: list[Copy]) -> None:
         """Look for the copy; one that was there and is not any more was removed."""
-        found = [c.ref for c in copies if c.ref.location == self.place.location and c.view.key == self.key]
+        found = [copy.ref for copy in copies if self.owns(copy)]
         if found:
             self.ref = found[0]
         elif self.created:

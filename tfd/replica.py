@@ -113,12 +113,16 @@ class Replica:
         current = self.current
         secure = current is not None and (current.good(self.declared.probe) or self.finished(current))
         fits = current is not None and self._fits(current)
-        coming = self.attempt.ref if self.attempt else None
         return [
             ref
             for ref, copy in self.copies.items()
             if ref in self.condemned
-            or (secure and ref not in (self.serving, coming) and (fits or not self._fits(copy)))
+            or (
+                secure
+                and ref != self.serving
+                and (fits or not self._fits(copy))
+                and not (self.attempt and self.attempt.owns(copy))
+            )
         ]
 
     def finished(self, copy: Copy) -> bool:
@@ -170,8 +174,11 @@ class Replica:
 
     def _choose(self, turn: Turn) -> None:
         """Say which copy is in force: the one before, unless it is bad and there is a good one."""
-        coming = self.attempt.ref if self.attempt else None
-        usable = [c for c in self.copies.values() if c.ref not in self.condemned and c.ref != coming]
+        usable = [
+            copy
+            for copy in self.copies.values()
+            if copy.ref not in self.condemned and not (self.attempt and self.attempt.owns(copy))
+        ]
         probe = self.declared.probe
         for copy in usable:
             copy.watch(probe, turn)
@@ -372,6 +379,7 @@ class Replica:
         if self.attempt is not None and self.attempt.stops:
             return
         if copy.runs:
+            copy.watch(self.declared.probe, turn)
             self._mend(turn, copy, copy.trouble(self.declared.probe, turn))
         elif self._rival_runs(turn, copy):
             return

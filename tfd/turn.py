@@ -26,7 +26,7 @@ Subject = tuple[str, ...]
 
 PATIENCE: dict[type[LocationAction], float] = {
     BringImage: 3600.0,  # gigabytes over a home line
-    CreateContainer: 900.0,  # the location may have to pull the image first
+    CreateContainer: 2400.0,  # the location may have to pull the image first
     EnsureVolume: 60.0,
     WatchHealth: 15.0,
     SetConnections: 30.0,
