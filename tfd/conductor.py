@@ -94,6 +94,20 @@ class Conductor:
         for location in self.locations.values():
             location.close()
 
+    def drain(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once no connection uses any container."""
+        left = {route for route in self._routes.values() if route is not None}
+
+        def drained(route: Route) -> None:
+            left.discard(route)
+            if not left:
+                callback()
+
+        for route in tuple(left):
+            self.proxy.drain(route, lambda route=route: drained(route))  # type: ignore[misc]
+        if not left:
+            callback()
+
     def take_ticket(self, route: Route, port: int, callback: TicketCallback) -> None:
         """Give a ticket for a container's port (see TicketSource)."""
         location = self.locations.get(route.location)
@@ -132,6 +146,7 @@ class Conductor:
 
     def _set_route(self, action: SetRoute) -> None:
         self.proxy.set_route(action.container, action.route)
+        self._routes[action.container] = action.route
         location = self.locations.get(action.route.location) if action.route else None
         if action.route is not None and location is not None:
             for port in self._ports.get(action.container, ()):

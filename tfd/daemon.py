@@ -1,0 +1,270 @@
+"""The process: configuration, signals, readiness, reload and shutdown; it makes all parts and joins them."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from tfd import __version__, document
+from tfd.accounts import Account, load_accounts, state_directory
+from tfd.conductor import Conductor
+from tfd.config.model import Address, Config
+from tfd.link import Link
+from tfd.location import Location
+from tfd.log import Log, open_log
+from tfd.loop import Loop
+from tfd.notify import Notifier
+from tfd.protocol.channel import available_ciphers
+from tfd.protocol.errors import TfdError
+from tfd.proxy import BindError, Proxy
+from tfd.status import StatusError, StatusServer, socket_path
+from tfd.supervisor import Supervisor
+
+DRAIN_LIMIT: Final = 5.0
+"""Seconds that open connections have to end by themselves when the daemon stops."""
+
+PULSE: Final = 5.0
+"""Seconds between two updates of what systemd shows."""
+
+NOT_JOINED: Final = "no location joined yet: run `tfd join INVITE`"
+
+
+def run(config_path: Path) -> int:
+    """Run the daemon until a signal stops it; give the exit code."""
+    try:
+        config = _load(config_path)
+    except TfdError as error:
+        print(error, file=sys.stderr)
+        return 2
+    log = open_log(config.daemon.log_level)
+    try:
+        daemon = Daemon(config_path, config, log)
+    except (BindError, StatusError) as error:
+        log.event("error", str(error))
+        return 1
+    daemon.serve()
+    return 0
+
+
+class Daemon:
+    """One running tfd.
+
+    Raises BindError or StatusError where a local socket cannot be made; nothing is left open then.
+    """
+
+    def __init__(self, config_path: Path, config: Config, log: Log) -> None:
+        self._path = config_path
+        self._config = config
+        self._log = log
+        self._accounts: dict[str, Account] = {}
+        self._problems: list[str] = []
+        self._reload_error = ""
+        self._was_ready = False
+        self._stopping = False
+        self._loop = Loop(log)
+        self._started = self._loop.now
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._supervisor = Supervisor(config, self._loop.now)
+        self._conductor = Conductor(
+            self._loop, log, self._supervisor, lambda tickets: Proxy(self._loop, log, tickets), self._decided
+        )
+        try:
+            self._status = StatusServer(
+                self._loop, socket_path(), {"status": self._answer_status, "accounts": self._answer_accounts}
+            )
+            try:
+                self._conductor.proxy.apply(config.listeners)
+            except BindError:
+                self._status.close()
+                raise
+        except (BindError, StatusError):
+            self._loop.close()
+            self._context.destroy(0)
+            raise
+        self._notifier = Notifier()
+
+    def serve(self) -> None:
+        """Serve until a signal says to stop, and close everything."""
+        self._loop.on_signal(signal.SIGHUP, self._reload)
+        self._loop.on_signal(signal.SIGTERM, self._stop)
+        self._loop.on_signal(signal.SIGINT, self._stop)
+        config = self._config
+        self._log.event(
+            "info",
+            f"tfd {__version__} started",
+            config=str(self._path),
+            environment=config.daemon.environment,
+            containers=len(config.containers),
+            listeners=len(config.listeners),
+        )
+        self._conductor.configure(config)
+        self._read_accounts()
+        if not self._conductor.locations:
+            self._log.event("warning", NOT_JOINED)
+        self._pulse()
+        if self._notifier.watchdog_interval is not None:
+            self._watchdog(self._notifier.watchdog_interval)
+        self._loop.run()
+        self._close()
+
+    # Readiness
+
+    def _decided(self) -> None:
+        if not self._was_ready and self._supervisor.ready():
+            self._was_ready = True
+            self._notifier.ready()
+            self._log.event("info", "ready: every listener is bound, every declared container had its chance")
+        self._notifier.status(self._summary())
+
+    def _pulse(self) -> None:
+        self._notifier.status(self._summary())
+        self._loop.call_later(PULSE, self._pulse)
+
+    def _watchdog(self, interval: float) -> None:
+        self._notifier.alive()
+        self._loop.call_later(interval, lambda: self._watchdog(interval))
+
+    def _summary(self) -> str:
+        line = document.summary(self._supervisor.report(), self._conductor.locations.values())
+        return f"last reload refused, see the log; {line}" if self._reload_error else line
+
+    # Reload
+
+    def _reload(self) -> None:
+        if self._stopping:
+            return
+        # Before READY=1, a second one would end the start for systemd.
+        if self._was_ready:
+            self._notifier.reloading()
+        try:
+            self._take_over(_load(self._path))
+        except TfdError as error:
+            lines = str(error).splitlines()
+            self._reload_error = lines[0] + (f" (and {len(lines) - 1} more)" if lines[1:] else "")
+            for line in lines:
+                self._log.event("error", line)
+            self._log.event("error", "the configuration was not reloaded: the one before stays in force")
+        finally:
+            self._read_accounts()
+            self._notifier.status(self._summary())
+            if self._was_ready:
+                self._notifier.ready()
+
+    def _take_over(self, config: Config) -> None:
+        """Put another configuration in force, or raise BindError and change nothing."""
+        self._conductor.proxy.apply(config.listeners)
+        self._supervisor.reload(config, self._loop.now)
+        self._config = config
+        self._reload_error = ""
+        self._log.set_level(config.daemon.log_level)
+        self._conductor.configure(config)
+        counts = {"containers": len(config.containers), "listeners": len(config.listeners)}
+        self._log.event("info", "configuration reloaded", **counts)
+
+    # Locations
+
+    def _read_accounts(self) -> None:
+        """Open links to new accounts' locations, and close those of accounts that are gone."""
+        accounts, problems = load_accounts(state_directory())
+        for problem in problems:
+            if problem not in self._problems:
+                self._log.event("error", problem)
+        self._problems = problems
+        joined = self._conductor.locations
+        for name in [name for name in joined if accounts.get(name) != self._accounts[name]]:
+            self._log.event("info", f"location {name} is left: its account is gone or another", location=name)
+            joined.pop(name).close()
+        for name, account in accounts.items():
+            if name in joined:
+                joined[name].link.set_addresses(self._addresses(account))
+            else:
+                joined[name] = self._join(account)
+        self._accounts = accounts
+        for name in self._config.locations:
+            if name not in accounts:
+                self._log.event("warning", f"location {name} is in the file but not joined: run `tfd join`")
+        self._conductor.poke()
+
+    def _join(self, account: Account) -> Location:
+        def make_link(owner: Location) -> Link:
+            return Link(
+                self._loop,
+                self._context,
+                self._log,
+                name=account.name,
+                keys=account.keys,
+                addresses=self._addresses(account),
+                ciphers=available_ciphers(),
+                program=f"tfd {__version__}",
+                heartbeat=self._config.daemon.heartbeat,
+                owner=owner,
+            )
+
+        return Location(self._loop, self._log, account.name, make_link, self._conductor.poke)
+
+    def _addresses(self, account: Account) -> tuple[Address, ...]:
+        declared = self._config.locations.get(account.name)
+        return declared.addresses if declared and declared.addresses else account.addresses
+
+    # The status socket
+
+    def _answer_status(self) -> str:
+        import json
+
+        now = self._loop.now
+        joined = list(self._conductor.locations.values())
+        reports = self._supervisor.report()
+        return json.dumps(
+            {
+                "version": __version__,
+                "environment": self._config.daemon.environment,
+                "pid": os.getpid(),
+                "uptime": round(now - self._started, 1),
+                "config": str(self._path),
+                "ready": self._was_ready,
+                "summary": document.summary(reports, joined),
+                "reload": {"error": self._reload_error},
+                "problems": self._problems,
+                "listeners": document.listeners(self._config, self._conductor.proxy.statistics()),
+                "containers": document.containers(reports, now),
+                "locations": document.locations(joined, now),
+            }
+        )
+
+    def _answer_accounts(self) -> str:
+        self._read_accounts()
+        return "{}"
+
+    # The end
+
+    def _stop(self) -> None:
+        """Close the listeners, let open connections end for a while, then stop; at once when told again."""
+        if self._stopping:
+            self._loop.stop()
+            return
+        self._stopping = True
+        self._notifier.stopping()
+        self._log.event("info", "stopping; the containers run on")
+        self._conductor.proxy.apply(())
+        self._conductor.drain(self._loop.stop)
+        self._loop.call_later(DRAIN_LIMIT, self._loop.stop)
+
+    def _close(self) -> None:
+        self._conductor.proxy.close()
+        self._conductor.close()
+        self._status.close()
+        self._notifier.close()
+        self._context.destroy(0)
+        self._loop.close()
+        self._log.close()
+
+
+def _load(path: Path) -> Config:
+    """Read the configuration. Raises ConfigErrors."""
+    from tfd.config.reader import load
+
+    accounts, problems = load_accounts(state_directory())
+    return load(path, None if problems or not accounts else accounts)
