@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from tfd.config.problems import shown
+from tfd.config.problems import shown, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 NAME_LENGTH = 40
 PATH_LENGTH = 1024
 TEXT_LENGTH = 65536
+ELEMENTS = 1024  # of a list or table of texts, as the control protocol bounds it
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_LOCATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_VARIABLE = re.compile(r"[!-<>-~]{1,256}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([KMGT])(?:iB)?")
@@ -63,13 +66,27 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """The name of a container, location, volume or environment; it also serves as a host name."""
+    """The name of a container, volume or environment; a container's also serves as a host name."""
 
     allowed: str = f"a name of lower-case letters, digits and inner dashes, at most {NAME_LENGTH} characters"
 
     def read(self, value: object, place: Place) -> str | None:
         """Read a name."""
         if isinstance(value, str) and len(value) <= NAME_LENGTH and _NAME.fullmatch(value):
+            return value
+        place.wrong(shown(value), self.allowed)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class LocationName:
+    """The name of a location, which its owner chose."""
+
+    allowed: str = "a location's name: letters, digits, '-', '_' and '.', a letter or digit first, at most 63"
+
+    def read(self, value: object, place: Place) -> str | None:
+        """Read a name."""
+        if isinstance(value, str) and _LOCATION.fullmatch(value):
             return value
         place.wrong(shown(value), self.allowed)
         return None
@@ -91,10 +108,7 @@ class Choice:
         known = [str(word) for word in self.words]
         if isinstance(value, str) and value in known:
             return self.words(value)
-        if isinstance(value, str):
-            place.unknown(value, shown(value), known)
-        else:
-            place.wrong(shown(value), self.allowed)
+        place.wrong(shown(value), self.allowed, suggestion(value, known) if isinstance(value, str) else "")
         return None
 
 
@@ -177,7 +191,7 @@ class Seconds:
             seconds = value
         if seconds is not None and self.low <= seconds <= self.high:
             return float(seconds)
-        place.wrong(shown(value), self.allowed)
+        place.wrong(shown(value), self.allowed, _span_hint(value))
         return None
 
 
@@ -203,7 +217,7 @@ class Size:
             size = value
         if size is not None and self.low <= size <= self.high:
             return size
-        place.wrong(shown(value), self.allowed)
+        place.wrong(shown(value), self.allowed, _size_hint(value))
         return None
 
 
@@ -236,6 +250,9 @@ class ListOf:
             return None if alone is None else (alone,)
         if not value and not self.empty:
             place.wrong("an empty list", self.allowed)
+        if len(value) > ELEMENTS:
+            place.wrong(f"a list of {len(value)}", f"at most {ELEMENTS}")
+            return None
         elements: list[object] = []
         seen: set[object] = set()
         for position, raw in enumerate(value):
@@ -259,7 +276,7 @@ class InnerPath:
         """Read an absolute path of at most PATH_LENGTH characters."""
         if not isinstance(value, str) or not value.startswith("/") or value == "/" or unprintable(value):
             place.wrong(shown(value), f"{self.allowed}, other than /")
-        elif posixpath.normpath(value) != value:
+        elif posixpath.normpath(value) != value or value.startswith("//"):
             place.wrong(
                 shown(value), self.allowed, f"write {shown(posixpath.normpath('/' + value.lstrip('/')))}"
             )
@@ -321,11 +338,14 @@ class TextTable:
         table = as_table(value, place, self.allowed)
         if table is None:
             return None
+        if len(table) > ELEMENTS:
+            place.wrong(f"a table of {len(table)}", f"at most {ELEMENTS}")
+            return None
         pairs: list[tuple[str, str]] = []
         for name, raw in sorted(table.items()):
             inner = place.at(name)
-            if not name or "=" in name or "\0" in name:
-                inner.wrong(f"the name {shown(name)}", "a name that has no '=' and no NUL in it")
+            if not _VARIABLE.fullmatch(name):
+                inner.wrong(f"the name {shown(name)}", "a name in printable ASCII without '=' and spaces")
             elif (text := Text().read(raw, inner)) is not None:
                 pairs.append((name, text))
         return tuple(pairs)
@@ -351,9 +371,26 @@ def quoting_hint(value: object) -> str:
     return ""
 
 
+def _span_hint(value: object) -> str:
+    """Suggest the time span that was probably meant, when text looks like one."""
+    if not isinstance(value, str):
+        return ""
+    text = value.replace(" ", "").lower()
+    text += "s" if text.isdecimal() else ""
+    return f"did you mean {text!r}?" if text != value and _SECONDS.fullmatch(text) else ""
+
+
+def _size_hint(value: object) -> str:
+    """Suggest the size that was probably meant, when text looks like one."""
+    if not isinstance(value, str):
+        return ""
+    text = value.replace(" ", "").upper().removesuffix("B").removesuffix("I")
+    return f"did you mean {text!r}?" if text != value and _SIZE.fullmatch(text) else ""
+
+
 def span_text(seconds: float) -> str:
     """Write a time span in its largest unit that leaves no fraction."""
-    for unit in ("d", "h", "m", "s"):
+    for unit in ("d", "h", "m", "s") if seconds else ("s",):
         if seconds % _UNITS[unit] == 0:
             return f"{seconds / _UNITS[unit]:g}{unit}"
     return f"{seconds * 1000:g}ms"

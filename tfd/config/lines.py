@@ -105,7 +105,9 @@ class _Scan:
         self._expect("]]" if many else "]")
         table: KeyPath = ()
         for part in parents:
-            table = self._newest((*table, part))
+            table = (*table, part)
+            self._known.setdefault(table, line)
+            table = self._newest(table)
         table = (*table, last)
         if many:
             self._known.setdefault(table, line)

@@ -135,7 +135,7 @@ def shown(value: object) -> str:
 def listed(names: Collection[str]) -> str:
     """Write names in their order with commas between; a long list is cut."""
     if not names:
-        return "nothing, as there is none yet"
+        return "none is declared"
     some = list(names)[:20]
     return ", ".join(some) + (", ..." if len(names) > len(some) else "")
 

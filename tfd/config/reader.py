@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tfd.config import checks
-from tfd.config.kinds import Name
+from tfd.config.kinds import LocationName, Name
 from tfd.config.lines import Lines
 from tfd.config.model import Config, Container, Daemon, Listener, LocationAddress
 from tfd.config.problems import ConfigErrors, Place, Problem, Report, shown
@@ -22,6 +22,7 @@ from tfd.config.table import CONTAINER, DAEMON, LISTENER, LOCATION, TOP
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from tfd.config.kinds import Kind
     from tfd.config.table import Section
 
 SIZE_LIMIT = 2**20  # bytes; far more than thousands of containers need
@@ -132,7 +133,7 @@ def _names(document: Mapping[str, object], table: str) -> dict[str, None]:
     return dict.fromkeys(tables) if isinstance(tables, dict) else {}
 
 
-def _named(value: object, place: Place, section: Section) -> dict[str, dict[str, Any]]:
+def _named(value: object, place: Place, section: Section, names: Kind) -> dict[str, dict[str, Any]]:
     """Read tables by their names."""
     if not isinstance(value, dict):
         place.wrong(shown(value), f"tables with names: {section.header}")
@@ -142,9 +143,10 @@ def _named(value: object, place: Place, section: Section) -> dict[str, dict[str,
         inner = place.at(name)
         if not isinstance(raw, dict):
             hint = f"the table needs a name: {section.header}" if name in section.names else ""
+            hint = "write it with single brackets" if isinstance(raw, list) else hint
             inner.wrong(shown(raw), f"a table: {section.header}", hint)
             continue
-        if Name().read(name, inner) is not None:
+        if names.read(name, inner) is not None:
             values = section.read(raw, inner)
             found[name] = values or {}
     return found
@@ -152,7 +154,7 @@ def _named(value: object, place: Place, section: Section) -> dict[str, dict[str,
 
 def _containers(value: object, place: Place) -> dict[str, Container]:
     containers: dict[str, Container] = {}
-    for name, values in _named(value, place, CONTAINER).items():
+    for name, values in _named(value, place, CONTAINER, Name()).items():
         image = str(values.get("image", ""))
         containers[name] = Container(
             **{"name": name, "image": image, "image_stamp": image_stamp(image), **values}
@@ -161,7 +163,7 @@ def _containers(value: object, place: Place) -> dict[str, Container]:
 
 
 def _locations(value: object, place: Place) -> dict[str, LocationAddress]:
-    named = _named(value, place, LOCATION)
+    named = _named(value, place, LOCATION, LocationName())
     return {name: LocationAddress(**{"name": name, **values}) for name, values in named.items()}
 
 

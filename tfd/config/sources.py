@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfd.config.kinds import TEXT_LENGTH, InnerPath, Name, as_table, quoting_hint, unprintable
+from tfd.config.kinds import InnerPath, Name, as_table, quoting_hint, unprintable
 from tfd.config.model import IMAGE_SCHEMES, FileSource
 from tfd.config.problems import shown
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 FILE_LIMIT = 16 * 2**20  # bytes; a file is hashed while the daemon waits, larger data belongs in a volume
 MODE = 0o644
 
+VOLUMES = 64  # of one container, as the control protocol bounds it
+FILES = 256
+
 _CHUNK = 65536
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}")
 _FILE_KEYS = ("content", "path", "mode")
 
 
@@ -33,22 +38,17 @@ class ImageOf:
 
     def read(self, value: object, place: Place) -> str | None:
         """Read an image; a path becomes absolute, starting from the configuration's directory."""
-        if not isinstance(value, str) or not value or len(value) > TEXT_LENGTH or unprintable(value):
+        if not isinstance(value, str) or unprintable(value):
             place.wrong(shown(value), self.allowed)
             return None
         scheme = next((scheme for scheme in IMAGE_SCHEMES if value.startswith(scheme)), "")
-        if not scheme and not value.startswith(("/", "./", "../")):
-            if " " in value:
-                place.wrong(shown(value), self.allowed)
-                return None
+        if scheme or value.startswith(("/", "./", "../")):
+            return _read_image_path(scheme, value.removeprefix(scheme), place)
+        if _REFERENCE.fullmatch(value):
             return value
-        path = str(Path(place.report.directory) / value.removeprefix(scheme))
-        try:
-            Path(path).stat()
-        except OSError as error:
-            place.wrong(f"{shown(value)}, but {path}: {error.strerror}", "an image that is there")
-            return None
-        return scheme + path
+        hint = "write the whole path of your home directory" if value.startswith("~/") else ""
+        place.wrong(shown(value), self.allowed, hint)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,9 @@ class Volumes:
         """Read pairs of volume name and mount point; a mount point occurs once."""
         if not isinstance(value, list):
             place.wrong(shown(value), self.allowed)
+            return None
+        if len(value) > VOLUMES:
+            place.wrong(f"a list of {len(value)}", f"at most {VOLUMES} volumes")
             return None
         volumes: list[tuple[str, str]] = []
         mounts: set[str] = set()
@@ -95,6 +98,9 @@ class Files:
         table = as_table(value, place, self.allowed)
         if table is None:
             return None
+        if len(table) > FILES:
+            place.wrong(f"a table of {len(table)}", f"at most {FILES} files")
+            return None
         files: list[tuple[str, FileSource]] = []
         for name, raw in sorted(table.items()):
             inner = place.at(name)
@@ -111,14 +117,35 @@ def image_stamp(image: str) -> str:
     Empty where `image` is a reference, or where the file is gone.
     """
     scheme = next((scheme for scheme in IMAGE_SCHEMES if image.startswith(scheme)), "")
-    path = Path(image.removeprefix(scheme))
-    if not path.is_absolute():
+    text = image.removeprefix(scheme)
+    if not text.startswith("/"):
         return ""
     try:
+        path = _without_tag(text)
         found = (path / "index.json" if path.is_dir() else path).stat()
     except OSError:
         return ""
     return f"{found.st_size}-{found.st_mtime_ns}"
+
+
+def _read_image_path(scheme: str, text: str, place: Place) -> str | None:
+    path = str(Path(place.report.directory) / text)
+    allowed = "an image that is there"
+    try:
+        mode = _without_tag(path).stat().st_mode
+    except OSError as error:
+        place.wrong(f"{shown(text)}, but {path}: {error.strerror}", allowed)
+        return None
+    if not text or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        place.wrong(f"{shown(text)}, but {path} is {file_type(mode)}", allowed)
+        return None
+    return scheme + path
+
+
+def _without_tag(path: str) -> Path:
+    """Give the path of an image's file, of PATH or PATH:TAG; raises OSError when neither is there."""
+    whole = Path(path)
+    return whole if ":" not in path or whole.exists() else Path(path[: path.index(":")])
 
 
 def _read_source(value: object, place: Place) -> FileSource | None:

@@ -16,6 +16,7 @@ from tfd.config.kinds import (
     Choice,
     HttpPath,
     ListOf,
+    LocationName,
     Name,
     NetworkOf,
     Number,
@@ -125,12 +126,14 @@ HEALTH = Section(
 class HealthOf:
     """The value of `health`."""
 
-    allowed: str = "a table such as { port = 80 }; its keys are below"
+    allowed: str = "a table such as { port = 80 }"
 
     def read(self, value: object, place: Place) -> Health | None:
         """Read the table."""
-        values = HEALTH.read(value, place)
-        return None if values is None or "port" not in values else Health(**values)
+        if as_table(value, place, self.allowed) is None:
+            return None
+        values = HEALTH.read(value, place) or {}
+        return Health(**values) if "port" in values else None
 
 
 DAEMON = Section(
@@ -221,10 +224,16 @@ CONTAINER = Section(
         Key("cpus", Number(0.01, 4096), "Limit of processors.", "1.5", absent="the location's default"),
         Key("processes", Whole(1, 2**22), "Limit of processes.", "200", absent="the location's default"),
         Key("restart", Choice(Restart), "When a process that has ended is started again.", '"on-failure"'),
-        Key("health", HealthOf(), "How its health is asked for.", "{ port = 80 }", absent="see below"),
+        Key(
+            "health",
+            HealthOf(),
+            "How its health is asked for; the keys are in the table below.",
+            "{ port = 80 }",
+            absent="a TCP connection to the listener's port",
+        ),
         Key(
             "location",
-            ListOf(Name(), one=True, distinct=True, empty=False),
+            ListOf(LocationName(), one=True, distinct=True, empty=False),
             "Where it may run.",
             '["attic", "cellar"]',
             field="locations",

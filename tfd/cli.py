@@ -1,0 +1,139 @@
+"""The command line of tfd: what it understands, and which part does it.
+
+Each part is imported when it is asked for, so that the daemon holds nothing of the others.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+DEFAULT_CONFIG = "/etc/tfd.toml"
+
+FINE = 0
+FAILED = 1
+WRONG = 2
+
+_EPILOG = """\
+signals:
+  SIGHUP   reads the configuration again; a wrong one is refused and the old one stays in force
+  SIGTERM  stops tfd; the containers keep running
+
+exit codes: 0 fine; 1 it failed while running; 2 wrong configuration or command line
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the arguments ask for and return the exit code; SystemExit(2) when they are wrong."""
+    from tfd.protocol.errors import TfdError
+
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+    except TfdError as error:
+        print(f"tfd: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return FAILED
+    except BrokenPipeError:  # the reader of `tfd status | head` has gone, so there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+def check(file: str) -> int:
+    """Check a configuration file, print what was found, and return the exit code."""
+    from tfd.config.problems import ConfigErrors
+    from tfd.config.reader import load
+
+    try:
+        config = load(file)
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        return WRONG
+    containers = _counted(len(config.containers), "container")
+    listeners = _counted(len(config.listeners), "listener")
+    print(f"{_printable(file)}: fine: {containers}, {listeners}")
+    return FINE
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    options = _parse(arguments)
+    if options.check is not None:
+        return check(options.check or options.config)
+    if options.command == "join":
+        from tfd import accounts
+
+        return accounts.join(options.invite, options.name)
+    if options.command == "status":
+        from tfd import status
+
+        return status.show(options.json)
+    config = Path(options.config)
+    del options
+    from tfd import daemon
+
+    return daemon.run(config)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    import argparse
+
+    from tfd import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="tfd",
+        description="Keeps the declared containers alive at their locations, and serves them from here.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"tfd {__version__}")
+    parser.add_argument(
+        "--config", metavar="FILE", default=DEFAULT_CONFIG, help="the configuration (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--check",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="check the configuration, tell every error in it, and exit",
+    )
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands (without one, the daemon runs)"
+    )
+    join = commands.add_parser(
+        "join", help="join a location by an invite", description=_JOIN, allow_abbrev=False
+    )
+    join.add_argument("invite", metavar="INVITE", help="the line that `tflocation invite` printed")
+    join.add_argument("--name", help="the location's name here (default: the one in the invite)")
+    status = commands.add_parser(
+        "status", help="tell what the running tfd does", description=_STATUS, allow_abbrev=False
+    )
+    status.add_argument("--json", action="store_true", help="print JSON, for programs")
+    options = parser.parse_args(arguments)
+    if options.check is not None and options.command is not None:
+        parser.error(f"--check and {options.command} exclude each other")
+    return options
+
+
+_JOIN = """Makes a key pair, proves the invite's token to the location, and stores the account in the state
+directory ($STATE_DIRECTORY, else /var/lib/tfd). An invite works once."""
+_STATUS = (
+    """Shows listeners, containers and where they run, locations, and counts of connections and bytes."""
+)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _printable(file: str) -> str:
+    """Give a file's name without the surrogates that stand for bytes which are no UTF-8."""
+    return file.encode("utf-8", "backslashreplace").decode()
