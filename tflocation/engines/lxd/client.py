@@ -76,13 +76,36 @@ class Client:
         self._socket = socket
         self._session: aiohttp.ClientSession | None = None
         self._socket_in_use: Path | None = None
-        self.header = "X-LXD-"  # prefix of the engine's own header fields
-        self.server: dict[str, Any] = {}
+        self._server: dict[str, Any] = {}
+
+    @property
+    def is_incus(self) -> bool:
+        """Whether it is Incus and not LXD; known once opened."""
+        return bool(self._server.get("environment", {}).get("server") == "incus")
+
+    @property
+    def clustered(self) -> bool:
+        """Whether it has more than one machine."""
+        return bool(self._server.get("environment", {}).get("server_clustered"))
+
+    @property
+    def version(self) -> str:
+        """Give name and version, for people."""
+        return f"{'Incus' if self.is_incus else 'LXD'} {self._server['environment']['server_version']}"
+
+    @property
+    def node(self) -> str:
+        """Give the name of this machine among the engine's."""
+        return str(self._server["environment"]["server_name"])
+
+    @property
+    def header(self) -> str:
+        """Give the prefix of the engine's own header fields."""
+        return "X-Incus-" if self.is_incus else "X-LXD-"
 
     async def open(self) -> None:
         """Learn which engine it is. Raises EngineUnavailable while it does not answer."""
-        self.server = (await self.get("/1.0", what="the engine")).metadata
-        self.header = "X-Incus-" if self.server["environment"]["server"] == "incus" else "X-LXD-"
+        self._server = (await self.get("/1.0", what="the engine")).metadata
 
     async def close(self) -> None:
         """End all connections."""

@@ -3,11 +3,13 @@
 import asyncio
 import io
 import json
+import platform
 import secrets
 import tarfile
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ class Images:
         self._busybox = busybox
         self._publishing = asyncio.Lock()
 
-    async def list(self) -> list[ImageInfo]:
+    async def listed(self) -> list[ImageInfo]:
         """Give every image once, though it may have been published twice at the same moment."""
         return list({image.digest: image for image, _ in await self._all()}.values())
 
@@ -107,7 +109,7 @@ class Images:
         }
         boundary = secrets.token_hex(16)
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "filename": "image.tar"}
-        try:
+        with suppress(Exists):  # another tflocation published the same bytes meanwhile
             await self._client.upload(
                 "/1.0/images",
                 _multipart(boundary, _metadata_archive(properties), rootfs, self._busybox),
@@ -115,14 +117,12 @@ class Images:
                 headers=headers,
                 limit=PUBLISH_LIMIT,
             )
-        except Exists:
-            pass  # another tflocation published the same bytes meanwhile
 
 
 def _metadata_archive(properties: Mapping[str, str]) -> bytes:
     """Give the archive that describes the image; its metadata.yaml is JSON, which YAML includes."""
     description = {
-        "architecture": _architecture(),
+        "architecture": platform.machine(),
         "creation_date": int(time.time()),
         "properties": properties,
     }
@@ -133,12 +133,6 @@ def _metadata_archive(properties: Mapping[str, str]) -> bytes:
         member.size = len(content)
         tar.addfile(member, io.BytesIO(content))
     return archive.getvalue()
-
-
-def _architecture() -> str:
-    import platform
-
-    return platform.machine()
 
 
 async def _multipart(boundary: str, description: bytes, rootfs: Path, busybox: Path) -> AsyncIterator[bytes]:

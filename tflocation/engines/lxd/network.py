@@ -1,6 +1,7 @@
 """The location's bridge and the containers' addresses on it."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,8 @@ async def _create(client: Client, bridge: str, gateway: IPv4Interface) -> None:
             "dns.mode": "none",
         },
     }
-    try:
+    with suppress(Exists):  # another tflocation was faster
         await client.request("POST", "/1.0/networks", what=f"network {bridge}", body=body)
-    except Exists:
-        pass  # another tflocation was faster
 
 
 def choose_address(gateway: IPv4Interface, taken: Collection[IPv4Address], start: int) -> IPv4Address:

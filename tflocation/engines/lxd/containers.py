@@ -1,0 +1,248 @@
+"""The life of containers: made and started as one step, stopped, destroyed; safe against our own death.
+
+An instance is marked as unfinished until all of it is there. Whoever finds the mark on one that nobody is
+making removes it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from ipaddress import IPv4Address
+from typing import Any
+
+from tflocation.engines.interface import (
+    ContainerInfo,
+    ContainerSpec,
+    EngineError,
+    EngineUnavailable,
+    NotFound,
+)
+from tflocation.engines.lxd import instances
+from tflocation.engines.lxd.client import Client
+from tflocation.engines.lxd.files import Files
+from tflocation.engines.lxd.images import Images
+from tflocation.engines.lxd.instances import Place, container_id, instance_body, volume_id
+from tflocation.engines.lxd.network import addresses, choose_address
+from tflocation.engines.lxd.process import EXIT, HOSTS, START, hosts_file, parse_exit, start_script
+
+_EXIT_SIZE = 4096  # bytes
+_ADDRESS_TRIES = 5
+
+
+class Containers:
+    """The instances in one engine's project."""
+
+    def __init__(self, client: Client, files: Files, images: Images, place: Place) -> None:
+        self._client = client
+        self._files = files
+        self._images = images
+        self._place = place
+        self._reserved: set[IPv4Address] = set()
+        self._choosing = asyncio.Lock()
+        self._busy: dict[str, asyncio.Lock] = {}
+        self._users: Counter[str] = Counter()
+        self._exits: dict[tuple[str, str], tuple[int, str] | None] = {}
+
+    async def raw(self) -> list[dict[str, Any]]:
+        """Give the engine's own description of all our instances, with one request."""
+        answer = await self._client.get("/1.0/instances", what="containers", query={"recursion": "1"})
+        return [raw for raw in answer.metadata or [] if instances.is_ours(raw)]
+
+    async def listed(self) -> list[ContainerInfo]:
+        """See `Engine.containers`. An exit code costs one request more, once."""
+        found = await self.raw()
+        known = {(raw["name"], raw["last_used_at"]) for raw in found}
+        self._exits = {key: value for key, value in self._exits.items() if key in known}
+        return [await self._info(raw) for raw in found]
+
+    async def get(self, name: str) -> ContainerInfo:
+        """See `Engine.container`."""
+        return await self._info(await self._get_raw(name))
+
+    async def create(self, spec: ContainerSpec) -> ContainerInfo:
+        """See `Engine.create_container`."""
+        name = container_id(spec.account, spec.name, spec.key)
+        async with self._alone(name):
+            with suppress(NotFound):
+                found = await self._get_raw(name)
+                if instances.is_made(found):
+                    if instances.was_cut_short(found):
+                        await self._start(name)
+                    return await self.get(name)
+                await self._remove(name)
+            try:
+                await self._make(name, spec)
+                await self._start(name)
+            except EngineUnavailable:
+                raise  # it is marked: the next try removes it
+            except BaseException:
+                with suppress(EngineError):
+                    await self._remove(name)
+                raise
+            return await self.get(name)
+
+    async def start(self, name: str) -> ContainerInfo:
+        """See `Engine.start`."""
+        async with self._alone(name):
+            found = await self._get_raw(name)
+            if found["status"] == "Stopped":
+                if found["config"].get(instances.WANTED) != "running":
+                    await self.configure(name, {instances.WANTED: "running"})
+                await self._start(name)
+            return await self.get(name)
+
+    async def stop(self, name: str, timeout: float) -> ContainerInfo:
+        """See `Engine.stop`."""
+        async with self._alone(name):
+            found = await self._get_raw(name)
+            if found["config"].get(instances.WANTED) != "stopped":
+                await self.configure(name, {instances.WANTED: "stopped"})
+            if found["status"] != "Stopped":
+                await self._halt(name, timeout)
+            return await self.get(name)
+
+    async def destroy(self, name: str) -> None:
+        """See `Engine.destroy`."""
+        async with self._alone(name):
+            await self._remove(name)
+
+    async def configure(self, name: str, changes: dict[str, str]) -> None:
+        """Write keys of the instance's configuration."""
+        await self._client.operation(
+            "PATCH", f"/1.0/instances/{name}", what=f"container {name}", body={"config": changes}
+        )
+
+    async def tidy(self) -> None:
+        """Remove what an earlier tflocation of this node left unfinished, and start what should run."""
+        for raw in await self.raw():
+            name = raw["name"]
+            if not instances.is_made(raw) and raw["config"].get(instances.MAKER) == self._place.maker:
+                await self.destroy(name)
+            elif instances.was_cut_short(raw) and raw["location"] in ("none", self._place.maker):
+                await self._finish(name)
+
+    async def _finish(self, name: str) -> None:
+        """Start it again unless it ended by itself while nobody looked."""
+        async with self._alone(name):
+            if await self._read_exit(name) is None:
+                with suppress(EngineError):
+                    await self._start(name)
+
+    async def _make(self, name: str, spec: ContainerSpec) -> None:
+        fingerprint = await self._images.fingerprint(spec.image)
+        for volume, _ in spec.volumes:
+            await self._client.get(
+                f"/1.0/storage-pools/{self._place.pool}/volumes/custom/{volume_id(spec.account, volume)}",
+                what=f"volume {volume}",
+            )
+        address = await self._create(name, spec, fingerprint)
+        gateway = str(self._place.gateway.ip)
+        mounts = [mount for _, mount in spec.volumes]
+        script = start_script(spec.process, gateway=gateway, mounts=mounts)
+        await self._files.put(name, START, script.encode(), 0o755)
+        await self._files.put(name, HOSTS, hosts_file(name, str(address), {}).encode())
+        for path, source in spec.files.items():
+            await self._files.put(name, path, source)
+        await self.configure(name, {instances.MADE: "made"})
+
+    async def _create(self, name: str, spec: ContainerSpec, fingerprint: str) -> IPv4Address:
+        """Make the instance with an address that no other one has, whoever else makes some now."""
+        refused: set[IPv4Address] = set()
+        for _ in range(_ADDRESS_TRIES):
+            async with self._address(name, refused) as address:
+                guest_api = "security.guestapi" if self._client.is_incus else "security.devlxd"
+                body = instance_body(spec, fingerprint, address, self._place, guest_api)
+                target = {"target": spec.node} if spec.node and self._client.clustered else {}
+                await self._client.operation(
+                    "POST", "/1.0/instances", what=f"container {spec.name}", body=body, query=target
+                )
+                if not any(
+                    address in addresses([raw]) and raw["name"] < name
+                    for raw in await self.raw()
+                    if raw["name"] != name
+                ):
+                    return address
+                refused.add(address)
+                await self._remove(name)
+        raise EngineError(f"container {spec.name}: every address was taken by another program at that moment")
+
+    @asynccontextmanager
+    async def _address(self, name: str, refused: set[IPv4Address]) -> AsyncIterator[IPv4Address]:
+        async with self._choosing:
+            taken = addresses(await self.raw()) | self._reserved | refused
+            # A start by the id spreads addresses, so that one just given up is seldom used at once.
+            address = choose_address(self._place.gateway, taken, int(name[-8:], 16))
+            self._reserved.add(address)
+        try:
+            yield address
+        finally:
+            self._reserved.discard(address)
+
+    async def _start(self, name: str) -> None:
+        await self._change_state(name, {"action": "start"})
+
+    async def _halt(self, name: str, timeout: float) -> None:
+        """Ask, then kill."""
+        if timeout > 0:
+            with suppress(EngineError):
+                await self._change_state(name, {"action": "stop", "timeout": max(1, round(timeout))})
+        raw = await self._get_raw(name)
+        if raw["status"] != "Stopped":
+            await self._change_state(name, {"action": "stop", "force": True})
+
+    async def _remove(self, name: str) -> None:
+        what = f"destroying container {name}"
+        with suppress(NotFound):
+            raw = await self._get_raw(name)
+            if raw["status"] != "Stopped":
+                try:
+                    await self._change_state(name, {"action": "stop", "force": True})
+                except NotFound:
+                    raise
+                except EngineError:
+                    if (await self._get_raw(name))["status"] != "Stopped":
+                        raise  # otherwise it ended by itself meanwhile
+            await self._client.operation("DELETE", f"/1.0/instances/{name}", what=what)
+
+    async def _change_state(self, name: str, body: dict[str, Any]) -> None:
+        what = f"container {name}: {body['action']}"
+        await self._client.operation("PUT", f"/1.0/instances/{name}/state", what=what, body=body)
+
+    async def _get_raw(self, name: str) -> dict[str, Any]:
+        answer = await self._client.get(f"/1.0/instances/{name}", what=f"container {name}")
+        raw: dict[str, Any] = answer.metadata
+        if not instances.is_ours(raw):
+            raise NotFound(f"container {name} is not one of ours")
+        return raw
+
+    async def _info(self, raw: dict[str, Any]) -> ContainerInfo:
+        if not instances.ended_by_itself(raw):
+            return instances.info(raw, None)
+        key = raw["name"], raw["last_used_at"]
+        if key not in self._exits:
+            with suppress(EngineUnavailable):
+                self._exits[key] = await self._read_exit(raw["name"])
+        return instances.info(raw, self._exits.get(key))
+
+    async def _read_exit(self, name: str) -> tuple[int, str] | None:
+        try:
+            content = await self._files.fetch(name, EXIT, _EXIT_SIZE)
+        except EngineUnavailable:
+            raise
+        except EngineError:
+            return None
+        return parse_exit(content.decode(errors="replace"))
+
+    @asynccontextmanager
+    async def _alone(self, name: str) -> AsyncIterator[None]:
+        """Let one task at a time change a container."""
+        lock = self._busy.setdefault(name, asyncio.Lock())
+        self._users[name] += 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._users[name] -= 1
+            if not self._users[name]:
+                del self._busy[name], self._users[name]

@@ -1,0 +1,66 @@
+"""Files of a container, running or stopped, through the engine's file API, which cannot be led out of it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path, PurePosixPath
+
+from tflocation.engines.interface import EngineError, NotFound
+from tflocation.engines.lxd.client import Client
+
+UPLOAD_LIMIT = 600.0  # seconds
+_CHUNK = 1 << 18
+
+
+class Files:
+    """Reads and writes the files of containers."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def fetch(self, container_id: str, path: str, limit: int) -> bytes:
+        """See `Engine.fetch_file`."""
+        return await self._client.download(
+            _api(container_id), what=f"{path} of {container_id}", query={"path": path}, limit=limit
+        )
+
+    async def put(self, container_id: str, path: str, content: bytes | Path, mode: int = 0o644) -> None:
+        """Write a file with its directories. Raises NotFound where the container does not exist."""
+        if not path.startswith("/") or ".." in PurePosixPath(path).parts:
+            raise EngineError(f"{path} is not an absolute path in a container")
+        try:
+            await self._write(container_id, path, content, mode)
+        except NotFound:
+            await self._make_directories(container_id, PurePosixPath(path).parent)
+            await self._write(container_id, path, content, mode)
+
+    async def _write(self, container_id: str, path: str, content: bytes | Path, mode: int) -> None:
+        data = content if isinstance(content, bytes) else _chunks(content)
+        await self._client.upload(
+            _api(container_id),
+            data,
+            what=f"{path} of {container_id}",
+            query={"path": path},
+            headers={"type": "file", "uid": "0", "gid": "0", "mode": f"{mode:04o}", "write": "overwrite"},
+            limit=UPLOAD_LIMIT,
+        )
+
+    async def _make_directories(self, container_id: str, directory: PurePosixPath) -> None:
+        for path in (*reversed(directory.parents), directory):
+            if str(path) == "/":
+                continue
+            await self._client.upload(
+                _api(container_id),
+                b"",
+                what=f"{path} of {container_id}",
+                query={"path": str(path)},
+                headers={"type": "directory", "uid": "0", "gid": "0", "mode": "0755"},
+            )
+
+
+def _api(container_id: str) -> str:
+    return f"/1.0/instances/{container_id}/files"
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk

@@ -1,0 +1,162 @@
+"""Containers in the engine's words and back: an instance's configuration, and what it tells."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
+
+from tflocation.engines.interface import ContainerInfo, ContainerSpec, State
+from tflocation.engines.lxd.network import interface_device, raw_config
+
+DEFAULT_PROCESSES = 4096  # a fork bomb ends here
+_CPU_PERIOD = 100  # milliseconds
+_OWN = "user.tfd."
+
+MADE = f"{_OWN}state"  # "creating" until all of it is there, then "made"
+WANTED = f"{_OWN}wanted"  # "running" or "stopped": tells a requested stop from an accident
+MAKER = f"{_OWN}maker"  # the node whose tflocation makes it, to clean up after that one
+CONNECTS = f"{_OWN}connects"  # ids that it may connect to
+HOSTS = f"{_OWN}hosts"  # name -> ip
+_LAST_POWER = "volatile.last_state.power"
+
+
+def container_id(account: str, name: str, key: str) -> str:
+    """Name a container: the same account, name and key give the same id, so that none is made twice."""
+    parts = b"".join(len(x).to_bytes(4, "big") + x for x in (s.encode() for s in (account, name, key)))
+    return "tf-" + hashlib.blake2b(parts, digest_size=10).hexdigest()
+
+
+def volume_id(account: str, name: str) -> str:
+    """Name a volume of the engine, likewise."""
+    parts = b"".join(len(x).to_bytes(4, "big") + x for x in (s.encode() for s in (account, name)))
+    return "tv-" + hashlib.blake2b(parts, digest_size=10).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the engine a container is put."""
+
+    pool: str
+    bridge: str
+    gateway: IPv4Interface
+    maker: str
+
+
+def instance_body(
+    spec: ContainerSpec, fingerprint: str, address: IPv4Address, place: Place, guest_api: str
+) -> dict[str, Any]:
+    """Give the request that makes the instance; `guest_api` is the key that turns the engine's guest API off.
+
+    It is not started, and marked as unfinished.
+    """
+    config = {
+        "boot.autostart": "false",  # nothing runs before the firewall is there
+        "security.privileged": "false",
+        "security.nesting": "false",
+        guest_api: "false",
+        "limits.processes": str(spec.processes or DEFAULT_PROCESSES),
+        "raw.lxc": raw_config(place.gateway, address),
+        MADE: "creating",
+        MAKER: place.maker,
+        WANTED: "running",
+        f"{_OWN}account": spec.account,
+        f"{_OWN}name": spec.name,
+        f"{_OWN}key": spec.key,
+        f"{_OWN}image": spec.image,
+        f"{_OWN}volumes": json.dumps([name for name, _ in spec.volumes]),
+    }
+    if spec.memory is not None:
+        config |= {"limits.memory": str(spec.memory), "limits.memory.swap": "false"}
+    if spec.cpus is not None:
+        config["limits.cpu.allowance"] = f"{max(1, round(spec.cpus * _CPU_PERIOD))}ms/{_CPU_PERIOD}ms"
+    devices: dict[str, dict[str, str]] = {
+        "root": {"type": "disk", "path": "/", "pool": place.pool},
+        "eth0": interface_device(place.bridge, place.gateway, address),
+    }
+    for number, (volume, mount) in enumerate(spec.volumes):
+        source = volume_id(spec.account, volume)
+        devices[f"volume{number}"] = {"type": "disk", "pool": place.pool, "source": source, "path": mount}
+    return {
+        "name": container_id(spec.account, spec.name, spec.key),
+        "type": "container",
+        "source": {"type": "image", "fingerprint": fingerprint},
+        "profiles": [],
+        "config": config,
+        "devices": devices,
+    }
+
+
+def is_ours(raw: Mapping[str, Any]) -> bool:
+    """Whether the instance was made by a tflocation."""
+    return MADE in raw["config"]
+
+
+def is_made(raw: Mapping[str, Any]) -> bool:
+    """Whether all of the instance is there."""
+    return bool(raw["config"].get(MADE) == "made")
+
+
+def was_cut_short(raw: Mapping[str, Any]) -> bool:
+    """Whether it should run and would, had not we, the engine or the machine died in between."""
+    config = raw["config"]
+    return (
+        raw["status"] == "Stopped"
+        and is_made(raw)
+        and config.get(WANTED) == "running"
+        and config.get(_LAST_POWER, "RUNNING") == "RUNNING"
+    )
+
+
+def ended_by_itself(raw: Mapping[str, Any]) -> bool:
+    """Whether there may be an exit code."""
+    return is_made(raw) and raw["status"] == "Stopped"
+
+
+def info(raw: Mapping[str, Any], exit_code: tuple[int, str] | None) -> ContainerInfo:
+    """Read an instance as the engine lists it. `exit_code` is code and reason where they are known."""
+    config, devices = raw["config"], raw["devices"]
+    state, code, reason = _state(raw, exit_code)
+    allowance = config.get("limits.cpu.allowance")
+    return ContainerInfo(
+        id=raw["name"],
+        account=config.get(f"{_OWN}account", ""),
+        name=config.get(f"{_OWN}name", ""),
+        key=config.get(f"{_OWN}key", ""),
+        node=raw["location"],
+        image=config.get(f"{_OWN}image", ""),
+        ip=devices.get("eth0", {}).get("ipv4.address", ""),
+        state=state,
+        exit=code,
+        reason=reason,
+        created=datetime.fromisoformat(raw["created_at"]).timestamp(),
+        volumes=tuple(json.loads(config.get(f"{_OWN}volumes", "[]"))),
+        memory=int(config["limits.memory"]) if "limits.memory" in config else None,
+        cpus=int(allowance.partition("ms")[0]) / _CPU_PERIOD if allowance else None,
+        processes=int(config.get("limits.processes", DEFAULT_PROCESSES)),
+    )
+
+
+def _state(raw: Mapping[str, Any], exit_code: tuple[int, str] | None) -> tuple[State, int | None, str]:
+    if not is_made(raw):
+        return State.CREATED, None, "it is being made"
+    if raw["status"] in ("Running", "Frozen", "Ready"):
+        return State.RUNNING, None, ""
+    if raw["status"] in ("Starting", "Stopping"):
+        return State.STARTING if raw["status"] == "Starting" else State.RUNNING, None, ""
+    if raw["config"].get(WANTED) == "stopped":
+        return State.STOPPED, exit_code[0] if exit_code else None, "stopped on request"
+    if exit_code is None:
+        return State.FAILED, None, "it was killed, or never ran"
+    code, reason = exit_code
+    if not reason:
+        way = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
+        reason = f"its process {way}"
+    return State.STOPPED if code == 0 else State.FAILED, code, reason
+
+
+def connections(raw: Mapping[str, Any]) -> Sequence[str]:
+    """Give the ids that the container may connect to."""
+    return str(raw["config"].get(CONNECTS, "")).split()
