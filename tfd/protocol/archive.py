@@ -159,7 +159,7 @@ class _Joined(io.RawIOBase):
 
 
 def _expanded(file: BinaryIO, what: str, directory: Path | None) -> BinaryIO:
-    """The gzip-compressed archive in an unnamed file; `file` is closed."""
+    """Give the gzip-compressed archive in an unnamed file; `file` is closed."""
     import tempfile
 
     with file:

@@ -161,7 +161,7 @@ _Source = TarSource | DirectorySource
 
 
 def _load(source: _Source, name: str, limit: int, what: str) -> bytes:
-    """A whole document, which may have at most `limit` bytes."""
+    """Give a whole document, which may have at most `limit` bytes."""
     size = source.size(name)
     if size > limit:
         raise ArchiveError(f"{what}: {name} has {size} bytes; allowed are {limit}")
@@ -181,7 +181,7 @@ def _blob_name(digest: str) -> str:
 
 
 def read_layout(source: _Source, tag: str, architecture: str, what: str) -> ImageDescription:
-    """The image of this tag, or the only one, of an OCI layout."""
+    """Give the image of this tag, or the only one, of an OCI layout."""
     entries = oci.parse_index(_load(source, "index.json", oci.MAX_CONFIG, what), f"{what}: index.json")
     tagged = [entry for entry in entries if not tag or _is_called(entry.reference, tag)]
     references = sorted({entry.reference for entry in entries if entry.reference})
@@ -221,7 +221,7 @@ def _describe_layout(
 
 
 def read_docker(source: TarSource, tag: str, what: str) -> ImageDescription:
-    """The image of this name, or the only one, of what docker save wrote."""
+    """Give the image of this name, or the only one, of what docker save wrote."""
     content = _load(source, "manifest.json", oci.MAX_CONFIG, what)
     documents = oci.parse_any_json(content, f"{what}: manifest.json")
     if not isinstance(documents, list):
@@ -247,7 +247,7 @@ def read_docker(source: TarSource, tag: str, what: str) -> ImageDescription:
 
 
 def _docker_layer(source: TarSource, name: str, diff_id: str) -> Descriptor:
-    """A layer's descriptor; the digest is in its name, or is the uncompressed layer's, or is computed."""
+    """Describe a layer; the digest is in its name, or is the uncompressed layer's, or is computed."""
     with source.open(name) as file:
         start = file.read(4)
         gzipped, zstandard = start.startswith(GZIP), start == ZSTANDARD

@@ -85,7 +85,7 @@ class IndexEntry:
 
 
 def digest_of(content: bytes) -> str:
-    """The digest under which these bytes are addressed."""
+    """Give the digest under which these bytes are addressed."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
@@ -95,12 +95,12 @@ def is_digest(value: object) -> bool:
 
 
 def architecture_of(machine: str) -> str:
-    """The name that images use for a machine as uname(2) names it."""
+    """Give the name that images use for a machine as uname(2) names it."""
     return _ARCHITECTURES.get(machine, machine)
 
 
 def parse_json(content: bytes, what: str) -> dict[str, Any]:
-    """A JSON object. Raises ArchiveError where it is anything else; the caller has bounded its length."""
+    """Read a JSON object. Raises ArchiveError where it is anything else; the caller bounds its length."""
     value = parse_any_json(content, what)
     if not isinstance(value, dict):
         raise ArchiveError(f"{what}: a JSON object was expected")
@@ -116,7 +116,7 @@ def parse_any_json(content: bytes, what: str) -> object:
 
 
 def parse_descriptor(value: object, what: str) -> Descriptor:
-    """A descriptor from its JSON form. Raises ArchiveError."""
+    """Read a descriptor from its JSON form. Raises ArchiveError."""
     if not isinstance(value, dict):
         raise ArchiveError(f"{what}: a descriptor was expected")
     digest, size, media_type = value.get("digest"), value.get("size"), value.get("mediaType", "")
@@ -132,7 +132,7 @@ def parse_descriptor(value: object, what: str) -> Descriptor:
 
 
 def parse_manifest(content: bytes, what: str) -> Manifest:
-    """An image's manifest, OCI's or Docker's schema 2. Raises ArchiveError."""
+    """Read an image's manifest, OCI's or Docker's schema 2. Raises ArchiveError."""
     if len(content) > MAX_MANIFEST:
         raise ArchiveError(f"{what}: is longer than {MAX_MANIFEST} bytes")
     document = parse_json(content, what)
@@ -160,7 +160,7 @@ def _layer(value: object, what: str) -> Descriptor:
 
 
 def render_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
-    """The manifest as an OCI document; the same image always gives the same bytes."""
+    """Give the manifest as an OCI document; the same image always gives the same bytes."""
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
@@ -175,7 +175,7 @@ def _document(descriptor: Descriptor) -> dict[str, object]:
 
 
 def parse_index(content: bytes, what: str) -> list[IndexEntry]:
-    """The images that an index (or a Docker manifest list) lists. Raises ArchiveError."""
+    """Give the images that an index (or a Docker manifest list) lists. Raises ArchiveError."""
     manifests = parse_json(content, what).get("manifests")
     if not isinstance(manifests, list):
         raise ArchiveError(f"{what}: has no list of manifests")
@@ -197,7 +197,7 @@ def _index_entry(value: object, what: str) -> IndexEntry:
 
 
 def choose_platform(entries: Sequence[IndexEntry], architecture: str, what: str) -> IndexEntry:
-    """The image for Linux on this architecture; one without a platform serves where it is the only one.
+    """Give the image for Linux on this architecture; one without a platform serves where it is the only one.
 
     Raises ArchiveError naming the platforms there are.
     """
@@ -212,7 +212,7 @@ def choose_platform(entries: Sequence[IndexEntry], architecture: str, what: str)
 
 
 def parse_diff_ids(config: bytes, what: str) -> list[str]:
-    """The digests of the uncompressed layers, from an image's config. Raises ArchiveError."""
+    """Give the digests of the uncompressed layers, from an image's config. Raises ArchiveError."""
     rootfs = parse_json(config, what).get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     # Docker writes null for an image without layers.
@@ -223,6 +223,6 @@ def parse_diff_ids(config: bytes, what: str) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    """A value from a stranger's document, as a message may quote it."""
+    """Give a value from a stranger's document, as a message may quote it."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -34,7 +34,7 @@ class Member:
 
 
 def read_index(file: BinaryIO, what: str) -> dict[str, Member]:
-    """The files and links of a seekable archive by their names, as in "a/b"; of two, the later counts.
+    """Give the files and links of a seekable archive by their names, as in "a/b"; of two, the later counts.
 
     Members whose names lead out of the archive cannot be meant by anything in it and are left out. Raises
     ArchiveError naming `what` where it is cut short, damaged or no tar archive.
@@ -43,7 +43,7 @@ def read_index(file: BinaryIO, what: str) -> dict[str, Member]:
 
 
 def find(index: Mapping[str, Member], name: str, what: str) -> Member:
-    """The file of this name, through links. Raises ArchiveError where it leads nowhere."""
+    """Give the file of this name, through links. Raises ArchiveError where it leads nowhere."""
     wanted = normalise(name)
     for _ in range(MAX_LINKS):
         member = index.get(wanted) if wanted is not None else None
@@ -56,7 +56,7 @@ def find(index: Mapping[str, Member], name: str, what: str) -> Member:
 
 
 def normalise(name: str) -> str | None:
-    """The name without "." and ".." steps; None where it is absolute or leads out of the archive."""
+    """Give the name without "." and ".." steps; None where it is absolute or leads out of the archive."""
     parts: list[str] = []
     for part in name.split("/"):
         if part == ".." and not parts:
@@ -126,7 +126,7 @@ def _extend(extended: dict[str, str], kind: bytes, file: BinaryIO, offset: int, 
 
 
 def _records(content: bytes, what: str) -> Iterator[tuple[str, str]]:
-    """The records of a pax header, each "LENGTH KEY=VALUE" and a line feed."""
+    """Give the records of a pax header, each "LENGTH KEY=VALUE" and a line feed."""
     while content:
         digits, space, _ = content[:8].partition(b" ")
         length = int(digits) if digits.isdigit() else 0
@@ -150,7 +150,7 @@ def _size(header: bytes, extended: Mapping[str, str], what: str) -> int:
 
 
 def _number(field: bytes) -> int:
-    """A number in octal digits, or in base 256 where the first bit is set; -1 where it is neither."""
+    """Give a number in octal digits, or in base 256 where the first bit is set; -1 where it is neither."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b" \0")

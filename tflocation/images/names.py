@@ -1,0 +1,76 @@
+"""Names of images: which spellings mean the same one, whose a name is, and where a registry keeps it.
+
+Source: Docker's `distribution/reference` (a name without a host means docker.io, one without a slash there
+means library/NAME, one without a tag means the tag "latest").
+"""
+
+import re
+
+from tfd.protocol.errors import Code, CommandError
+
+DEFAULT_HOST = "docker.io"
+_NAME = re.compile(
+    r"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|\[[0-9a-f:]+\]|[A-Za-z0-9-]+(?=:\d))(?::\d{1,5})?/)?"
+    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+_DIGEST_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
+_OWNER_MARK = "//"
+"""No name has two slashes in a row, so what stands before them is an account."""
+
+
+def check(name: str) -> str:
+    """Give the name back in its one canonical spelling: the shortest host and path, and always a tag.
+
+    Raises CommandError bad-parameter where it cannot be an image's name.
+    """
+    if len(name) > 255 or not _NAME.fullmatch(name):
+        raise CommandError(
+            Code.BAD_PARAMETER,
+            f"image name {name[:255]!r}: allowed is [HOST[:PORT]/]NAME[:TAG], in lower case",
+        )
+    return canonical(name)
+
+
+def canonical(name: str) -> str:
+    """Give the one spelling of all that mean the same image."""
+    for prefix in ("index.docker.io/", "docker.io/"):
+        name = name.removeprefix(prefix)
+    if name.count("/") == 1:
+        name = name.removeprefix("library/")
+    last = name.rpartition("/")[2]
+    return name if ":" in last or "@" in last else f"{name}:latest"
+
+
+def owned(name: str, account: str) -> str:
+    """Give the name under which the engine keeps an account's own image; without one, everybody's."""
+    return f"{account}{_OWNER_MARK}{name}" if account else name
+
+
+def owner(kept: str) -> tuple[str, str]:
+    """Give the account (empty for everybody's) and the name, from the name that the engine keeps."""
+    account, mark, name = kept.partition(_OWNER_MARK)
+    return (account, name) if mark else ("", kept)
+
+
+def digest_prefix(name: str) -> str | None:
+    """Give the hexadecimal digits where the name is a digest or at least 12 digits of one, else None."""
+    match = _DIGEST_PREFIX.fullmatch(name)
+    return match[1] if match else None
+
+
+def at_registries(name: str, registries: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Where to ask for a name: (registry, whole reference), in order.
+
+    A name with a host is asked of that host alone, and only where it is one of `registries`: a client must
+    not make the location connect to just anything.
+    """
+    name = canonical(name)
+    host, slash, _ = name.partition("/")
+    if slash and ("." in host or ":" in host or host == "localhost"):
+        return [(host, name)] if host in registries else []
+    return [(registry, f"{registry}/{_docker_path(registry, name)}") for registry in registries]
+
+
+def _docker_path(registry: str, name: str) -> str:
+    return f"library/{name}" if registry == DEFAULT_HOST and "/" not in name else name
