@@ -45,6 +45,9 @@ LONGEST_PAUSE: Final = 4.0
 REFUSED_PAUSE: Final = 60.0
 """Seconds until the next try where the location said no: only a person can change that."""
 
+STABLE: Final = 10.0
+"""Seconds after which a session counts as the end of the trouble before it."""
+
 LOG_PAUSES: Final = (0.0, 10.0, 60.0, 600.0, 3600.0)
 """Seconds between two lines about the same trouble; the last one repeats."""
 
@@ -132,7 +135,7 @@ class Link:
         self._to_resolve: list[Address] = []
         self._to_try: deque[tuple[str, int]] = deque()
         self._present: Address | None = None
-        self._backoff = Backoff(f"link {name}", FIRST_PAUSE, LONGEST_PAUSE)
+        self._backoff = Backoff(f"link {name}", FIRST_PAUSE, LONGEST_PAUSE, STABLE)
         self._limit: Timer | None = None
         self._tick: Timer | None = None
         self._tick_at = 0.0
@@ -373,8 +376,7 @@ class Link:
             self._limit.cancel()
         self._opened = True
         self.reason = ""
-        self._backoff = Backoff(f"link {self.name}", FIRST_PAUSE, LONGEST_PAUSE)
-        self._complaint.forget()
+        self._complaint.over(self._loop.now)
         if self._present is not None and self._present in self._addresses:
             self._addresses.remove(self._present)
             self._addresses.appendleft(self._present)
@@ -431,13 +433,17 @@ class _Complaint:
         self._name = name
         self._count = 0
         self._next = 0.0
+        self._over: float | None = None
 
     def tell(self, text: str, now: float) -> None:
+        if self._over is not None and now - self._over >= STABLE:
+            self._count = 0
+        self._over = None
         if self._count and now < self._next:
             return
         self._count = min(self._count + 1, len(LOG_PAUSES) - 1)
         self._next = now + LOG_PAUSES[self._count]
         self._log.event("warning", text, location=self._name)
 
-    def forget(self) -> None:
-        self._count = 0
+    def over(self, now: float) -> None:
+        self._over = now
