@@ -32,8 +32,8 @@ _QUIET_LIMIT = 600.0
 _CONNECTING_MOST = 64
 
 Endpoint = tuple[str, int]
-Callback = Callable[[socket.socket | str], None]
-"""Takes a connected socket that is the callee's from then on, or why there is none."""
+Callback = Callable[[socket.socket | str], bool]
+"""Gets a connected socket, or why there is none. Returns whether it keeps the socket."""
 
 
 class ChannelPool:
@@ -107,15 +107,17 @@ class _Port:
             # The youngest: the location drops the oldest first.
             connection, _ = self._ready.popitem()
             self._loop.unregister(connection.fileno())
-            callback(connection)
+            if not callback(connection):
+                self.put(connection)
         else:
             self._waiting.append(callback)
         self._connect_more()
 
     def put(self, connection: socket.socket) -> None:
-        if self._waiting:
-            self._waiting.popleft()(connection)
-        elif len(self._ready) >= _READY_MOST or self._closed:
+        while self._waiting:
+            if self._waiting.popleft()(connection):
+                return
+        if len(self._ready) >= _READY_MOST or self._closed:
             connection.close()
         else:
             self._ready[connection] = self._loop.now
@@ -150,7 +152,8 @@ class _Port:
                 resolve(self._loop, *self._endpoint, self._resolved)
             return
         port = self._endpoint[1]
-        while self._connecting < min(wanted, _CONNECTING_MOST):
+        # Counted before: a try that fails at once must not be made again and again.
+        for _ in range(min(wanted, _CONNECTING_MOST) - self._connecting):
             self._connecting += 1
             _Dial(self._loop, self._addresses, port, self._connected, self._unreachable)
 
@@ -175,6 +178,8 @@ class _Port:
         self._connecting -= 1
         self._addresses_until = 0.0
         self._failed(reason)
+        if self._waiting and not self._connecting:
+            self._loop.call_later(0, self._connect_more)
 
     def _failed(self, reason: str) -> None:
         host, port = self._endpoint

@@ -73,7 +73,9 @@ class BoundAddress:
 
     def resume(self) -> None:
         """Accept again."""
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self._watched:
             self._watched = True
             for listening in self._sockets:

@@ -3,12 +3,24 @@
 It relays and knows no container engine: routes are told to it, and it asks for tickets.
 """
 
+import math
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from types import MappingProxyType
+from typing import Final
 
-from tfd.config.model import Address, Listener
-from tfd.loop import Loop
-from tfd.protocol.errors import TfdError
+from tfd.channels import ChannelPool
+from tfd.config.model import Address, Listener, ProxyProtocol
+from tfd.connection import Connection, Shared
+from tfd.driver import Counts, new_buffer
+from tfd.listener import BindError, BoundAddress
+from tfd.loop import Loop, Timer
+from tfd.protocol.liveness import CHECK_INTERVAL
+from tfd.proxy_protocol import SocketAddress, bare_address, header
+from tfd.routes import Routes
+from tfd.sockets import close
 from tfd.tickets import Log, Ticket, TicketFailure, TicketSource
 from tfd.world import Route
 
@@ -23,14 +35,17 @@ __all__ = [
     "TicketSource",
 ]
 
+# Looking at thousands of connections at once would hold up the relaying for as long.
+_CHECK_SLICES: Final = 10
 
-class BindError(TfdError):
-    """An address cannot be bound; the message names it and says why."""
-
-    def __init__(self, address: Address, message: str) -> None:
-        super().__init__(f"cannot listen on {address}: {message}")
-        self.address = address
-        self.message = message
+# A client that has vanished is noticed within four minutes; not earlier, for a telephone may be asleep.
+_CLIENT_OPTIONS: Final = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 120),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +75,14 @@ class Proxy:
     """
 
     def __init__(self, loop: Loop, log: Log, tickets: TicketSource) -> None:
-        raise NotImplementedError
+        self._loop = loop
+        self._log = log
+        self._shared = Shared(
+            loop, log, tickets, ChannelPool(loop, log), Routes(), connections=set(), buffer=new_buffer()
+        )
+        self._listening: dict[str, _Listening] = {}
+        self._unchecked: list[Connection] = []
+        self._check_timer: Timer | None = None
 
     def apply(self, listeners: Iterable[Listener]) -> None:
         """Serve exactly these listeners from now on.
@@ -73,23 +95,178 @@ class Proxy:
             BindError: an address cannot be bound; the former listeners are still in force.
 
         """
+        wanted = tuple(listeners)
+        former = {address: bound for old in self._listening.values() for address, bound in old.bound.items()}
+        bound = self._bind(wanted, former)
+        current = {}
+        for listener in wanted:
+            listening = self._listening.get(listener.name) or _Listening(self._shared)
+            current[listener.name] = listening
+            listening.serve(listener, {address: bound[address] for address in listener.binds})
+        for name, listening in self._listening.items():
+            if name not in current:
+                listening.bound = {}
+        self._listening = current
+        for address, unwanted in former.items():
+            if address not in bound:
+                unwanted.close()
+        if self._check_timer is None:
+            self._check_timer = self._loop.call_later(CHECK_INTERVAL, self._check_some)
+
+    def _bind(
+        self, wanted: tuple[Listener, ...], former: Mapping[Address, BoundAddress]
+    ) -> dict[Address, BoundAddress]:
+        bound: dict[Address, BoundAddress] = {}
+        try:
+            for listener in wanted:
+                for address in listener.binds:
+                    if address in bound:
+                        raise BindError(address, "two listeners have this address")
+                    bound[address] = former.get(address) or BoundAddress(self._loop, self._log, address)
+        except BindError:
+            for address, fresh in bound.items():
+                if address not in former:
+                    fresh.close()
+            raise
+        return bound
 
     def set_route(self, container: str, route: Route | None) -> None:
         """Send new and waiting connections of the declared container along `route`; None holds them."""
+        self._shared.routes.set(container, route)
 
     def drain(self, route: Route, callback: Callable[[], None]) -> None:
         """Call `callback` once, as soon as no connection uses `route` any more (at once when none does).
 
         Set another route first, else new connections keep it in use.
         """
+        self._shared.routes.drain(route, callback)
 
     def open_connections(self, route: Route) -> int:
         """Give the number of connections that use `route` now."""
-        raise NotImplementedError
+        return self._shared.routes.users(route)
+
+    def addresses(self, name: str) -> list[SocketAddress]:
+        """Give what the sockets of the listener `name` are bound to, as getsockname() has it."""
+        return [address for bound in self._listening[name].bound.values() for address in bound.names]
 
     def statistics(self) -> dict[str, ListenerStatistics]:
         """Give the counts of each listener in force, by its name."""
-        raise NotImplementedError
+        return {name: _statistics(listening.counts) for name, listening in self._listening.items()}
 
     def close(self) -> None:
         """Close all listeners and reset all connections."""
+        for listening in self._listening.values():
+            for bound in listening.bound.values():
+                bound.close()
+        self._listening = {}
+        for connection in list(self._shared.connections):
+            connection.abort()
+        self._shared.pool.close()
+        if self._check_timer is not None:
+            self._check_timer.cancel()
+            self._check_timer = None
+
+    def _check_some(self) -> None:
+        """Look for dead channels: every connection once in CHECK_INTERVAL, or a little later."""
+        connections = self._shared.connections
+        if not self._unchecked:
+            self._unchecked = list(connections)
+        count = math.ceil(len(connections) / _CHECK_SLICES)
+        for connection in islice(reversed(self._unchecked), count):
+            connection.check_alive()
+        del self._unchecked[max(0, len(self._unchecked) - count) :]
+        self._check_timer = self._loop.call_later(CHECK_INTERVAL / _CHECK_SLICES, self._check_some)
+
+
+class _Listening:
+    """One listener in force: its addresses, its settings, its counts."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.bound: dict[Address, BoundAddress] = {}
+        self.counts = Counts()
+        self._shared = shared
+        self._listener: Listener | None = None
+        # One bound method for all connections, which keep it.
+        self._on_end = self._ended
+        self._full = False
+
+    def serve(self, listener: Listener, bound: dict[Address, BoundAddress]) -> None:
+        """Accept on these addresses, under these settings, from now on."""
+        self._listener = listener
+        self.bound = bound
+        for address in bound.values():
+            address.serve(self._accepted)
+        self._full = False
+        self._mind_the_limit(listener)
+
+    def _accepted(self, client: socket.socket, peer: SocketAddress) -> None:
+        listener = self._listener
+        assert listener is not None
+        self.counts.accepted += 1
+        if not _is_allowed(listener, peer):
+            self.counts.refused["not allowed"] += 1
+            close(client, reset=True)
+            self._shared.log.limited(
+                "refused, not allowed",
+                "warning",
+                f"{listener.name} refused {_name(peer)}, which is in none of the networks of its allow",
+                listener=listener.name,
+                peer=_name(peer),
+            )
+            return
+        greeting = b""
+        try:
+            if isinstance(peer, tuple):
+                for option in _CLIENT_OPTIONS:
+                    client.setsockopt(*option)
+            if listener.proxy_protocol is not ProxyProtocol.OFF:
+                greeting = header(listener.proxy_protocol, peer, client.getsockname())
+        except OSError:
+            client.close()  # reset by its peer before we came to it
+            return
+        Connection(self._shared, listener, self.counts, client, greeting, self._on_end)
+        self._mind_the_limit(listener)
+
+    def _mind_the_limit(self, listener: Listener) -> None:
+        """At `max_connections`, leave clients in the backlog: they are served when others have ended."""
+        if not self._full and self.counts.open >= listener.max_connections:
+            self._full = True
+            for address in self.bound.values():
+                address.pause()
+            self._shared.log.limited(
+                "full",
+                "warning",
+                f"{listener.name} has {self.counts.open} connections, the maximum; others wait",
+                listener=listener.name,
+            )
+
+    def _ended(self) -> None:
+        listener = self._listener
+        if self._full and listener is not None and self.counts.open < listener.max_connections:
+            self._full = False
+            for address in self.bound.values():
+                address.resume()
+
+
+def _is_allowed(listener: Listener, peer: SocketAddress) -> bool:
+    if not listener.allow or not isinstance(peer, tuple):
+        return True
+    address = bare_address(peer[0])
+    return any(address.version == network.version and address in network for network in listener.allow)
+
+
+def _name(peer: SocketAddress) -> str:
+    if isinstance(peer, tuple):
+        return f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+    return "a local process"
+
+
+def _statistics(counts: Counts) -> ListenerStatistics:
+    return ListenerStatistics(
+        counts.open,
+        counts.waiting,
+        counts.accepted,
+        counts.bytes_in,
+        counts.bytes_out,
+        MappingProxyType(dict(counts.refused)),
+    )

@@ -273,8 +273,8 @@ class Channel:
         return frames
 
     def _keep_rest(self, data: memoryview) -> None:
-        # A peer sends one opening and then frames; it cannot have been answered, so there is little of it.
-        if len(self._rest) + len(data) > MAX_FRAME:
+        # An opener may send its next opening, and what it sends ahead of an answer: a greeting and one read.
+        if len(self._rest) + len(data) > 2 * MAX_FRAME:
             raise ChannelError(f"{len(data)} bytes came after the end")
         self._rest += bytes(data)
 

@@ -167,6 +167,11 @@ class Relay:
         return self.state in _READS_PLAIN
 
     @property
+    def plain_is_open(self) -> bool:
+        """Whether the plain side may still bring bytes, wanted now or later."""
+        return self.state in _READS_PLAIN
+
+    @property
     def wants_channel(self) -> bool:
         """Whether the channel is to be read."""
         return not self.to_plain and self.state not in LAST_STATES

@@ -1,0 +1,41 @@
+"""A log that keeps what it was told, for tests to read."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event that was logged."""
+
+    level: str
+    message: str
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+class RecordingLog:
+    """Keeps every event; `limited` keeps them all too, and their keys."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.keys: list[str] = []
+
+    def event(self, level: str, message: str, **fields: object) -> None:
+        """Keep one event."""
+        self.lines.append(Line(level, message, fields))
+
+    def limited(
+        self,
+        key: str,
+        level: str,
+        message: str,
+        *,
+        interval: float = 10.0,  # noqa: ARG002 - the log's signature
+        **fields: object,
+    ) -> None:
+        """Keep one event and its key."""
+        self.keys.append(key)
+        self.event(level, message, **fields)
+
+    def messages(self) -> list[str]:
+        """Give the messages in order."""
+        return [line.message for line in self.lines]

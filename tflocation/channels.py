@@ -1,0 +1,291 @@
+"""The channel port: takes connections from anyone, and relays for those that present a ticket.
+
+What strangers send is bounded before it is kept: a connection without a ticket is 20 bytes and a place in a
+queue of 512.
+"""
+
+import asyncio
+import errno
+import logging
+import math
+import socket
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+from tfd.protocol.channel import OPENING_SIZE, ChannelError, parse_opening
+from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_INTERVAL
+from tfd.protocol.relay import State
+from tflocation.logs import RateLimited
+from tflocation.relaying import UsedChannel, new_buffer
+from tflocation.tickets import Refusal, Tickets
+
+TICKET_LIMIT: Final = 30.0
+"""Seconds in which a connection must present a ticket."""
+
+UNTICKETED_MOST: Final = 512
+"""Connections without a ticket: beyond that, the oldest is dropped."""
+
+_ACCEPTS_AT_ONCE: Final = 64
+_PAUSE: Final = 0.5
+_CHECK_SLICES: Final = 10
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class ChannelServer:
+    """The channel port and all channels of this location.
+
+    Counters that it keeps: channels-carried (that have ended), channels-refused (by the container's port),
+    channels-lost (without an end in order), strangers-dropped, tickets-unknown, -used, -expired.
+
+    Args:
+        tickets: where tickets are redeemed; its times are the loop's.
+        log: gets at most one line for each kind of trouble in 10 s.
+        counters: counted up here, read by others.
+
+    """
+
+    def __init__(self, tickets: Tickets, log: logging.Logger, counters: Counter[str]) -> None:
+        self._tickets = tickets
+        self._log = RateLimited(log)
+        self._counters = counters
+        self._buffer = new_buffer()
+        self._listening: list[socket.socket] = []
+        self._unticketed: dict[socket.socket, _Unticketed] = {}
+        self._channels: set[UsedChannel] = set()
+        self._unchecked: list[UsedChannel] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def open_channels(self) -> int:
+        """Number of channels that carry a connection now."""
+        return len(self._channels)
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports that the listening sockets have."""
+        return [int(listening.getsockname()[1]) for listening in self._listening]
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen on all addresses of `host`. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        try:
+            for family, _, _, _, address in dict.fromkeys(found):
+                self._listening.append(_listen(family, address))
+        except OSError:
+            self._stop_listening()
+            raise
+        for listening in self._listening:
+            loop.add_reader(listening, self._accept, listening)
+        self._timer = loop.call_later(CHECK_INTERVAL / _CHECK_SLICES, self._check)
+
+    def close_account(self, account: str) -> int:
+        """Withdraw the account's tickets and reset its channels at once. Tells how many channels it had."""
+        self._tickets.revoke(account)
+        return self._abort([channel for channel in self._channels if channel.grant.account == account])
+
+    def close_container(self, container: str) -> int:
+        """Do the same for a container that is no more."""
+        self._tickets.forget(container)
+        return self._abort([channel for channel in self._channels if channel.grant.container == container])
+
+    def close(self) -> None:
+        """Stop listening and reset all channels."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._stop_listening()
+        for newcomer in list(self._unticketed.values()):
+            newcomer.close()
+        self._abort(list(self._channels))
+
+    def _abort(self, channels: list[UsedChannel]) -> int:
+        for channel in channels:
+            channel.abort()
+        return len(channels)
+
+    def _stop_listening(self) -> None:
+        for listening in self._listening:
+            asyncio.get_running_loop().remove_reader(listening)
+            listening.close()
+        self._listening = []
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_ACCEPTS_AT_ONCE):
+            try:
+                connection, _ = listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._pause(listening, error)
+                    return
+                continue  # that one connection went away before it was accepted (accept(2))
+            connection.setblocking(False)
+            try:
+                for option in CHANNEL_OPTIONS:
+                    connection.setsockopt(*option)
+            except OSError:
+                connection.close()
+                continue
+            self._await_ticket(connection, b"")
+
+    def _pause(self, listening: socket.socket, error: OSError) -> None:
+        """Leave connections in the backlog: without descriptors the loop would be told of them for ever."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening)
+
+        def resume() -> None:
+            if listening in self._listening:
+                loop.add_reader(listening, self._accept, listening)
+
+        loop.call_later(_PAUSE, resume)
+        self._log.warning("accept", f"the channel port accepts nothing for {_PAUSE} s: {error.strerror}")
+
+    def _await_ticket(self, connection: socket.socket, begun: bytes) -> None:
+        if len(self._unticketed) >= UNTICKETED_MOST:
+            self._drop(next(iter(self._unticketed.values())), "too many connections without a ticket")
+        newcomer = self._unticketed[connection] = _Unticketed(self, connection)
+        if begun:
+            newcomer.take(begun)
+
+    def _drop(self, newcomer: "_Unticketed", why: str) -> None:
+        self._counters["strangers-dropped"] += 1
+        message = f"a connection to the channel port was dropped: {why}"
+        self._log.warning("strangers", message, peer=newcomer.peer)
+        newcomer.close()
+
+    # What the newcomers tell.
+
+    def left(self, newcomer: "_Unticketed") -> None:
+        """Forget a connection that is closed or has presented a ticket."""
+        self._unticketed.pop(newcomer.connection, None)
+
+    def presented(self, newcomer: "_Unticketed", opening: bytes, rest: bytes) -> None:
+        """Take the first bytes of a channel, and what was read after them."""
+        try:
+            ticket = parse_opening(opening)
+        except ChannelError as error:
+            self._drop(newcomer, str(error))
+            return
+        loop = asyncio.get_running_loop()
+        answer = self._tickets.redeem(ticket, loop.time())
+        if isinstance(answer, Refusal):
+            self._counters[f"tickets-{answer.name.lower()}"] += 1
+            self._log.warning(
+                f"ticket {answer}", f"a ticket was presented that is {answer}", peer=newcomer.peer
+            )
+            newcomer.close()
+            return
+        newcomer.leave()
+        channel = UsedChannel(loop, self._buffer, answer, newcomer.connection, self._ended)
+        self._channels.add(channel)
+        channel.start(rest)
+
+    def _ended(self, channel: UsedChannel, reusable: socket.socket | None) -> None:
+        self._channels.discard(channel)
+        relay, grant = channel.relay, channel.grant
+        if relay.state is State.REFUSED:
+            self._counters["channels-refused"] += 1
+        else:
+            self._counters["channels-carried"] += 1
+        if relay.state is State.ABORTED and relay.reason:
+            self._counters["channels-lost"] += 1
+            message = f"a channel was lost: {relay.reason}"
+            self._log.warning("lost", message, account=grant.account, container=grant.container)
+        if reusable is not None:
+            if self._listening:
+                self._await_ticket(reusable, relay.take_rest())
+            else:
+                reusable.close()
+
+    def _check(self) -> None:
+        """Drop those who have not presented a ticket in time, and channels whose peer is gone."""
+        loop = asyncio.get_running_loop()
+        for newcomer in list(self._unticketed.values()):
+            if loop.time() < newcomer.until:
+                break
+            self._drop(newcomer, f"no ticket within {TICKET_LIMIT:g} s")
+        self._tickets.expire(loop.time())
+        if not self._unchecked:
+            self._unchecked = list(self._channels)
+        # A part each time: looking at thousands at once would hold up the relaying for as long.
+        for _ in range(min(len(self._unchecked), math.ceil(len(self._channels) / _CHECK_SLICES))):
+            self._unchecked.pop().check_alive()
+        self._timer = loop.call_later(CHECK_INTERVAL / _CHECK_SLICES, self._check)
+
+
+class _Unticketed:
+    """A connection that has not presented a ticket yet."""
+
+    __slots__ = ("_opening", "_server", "connection", "until")
+
+    def __init__(self, server: ChannelServer, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self.connection = connection
+        self.until = loop.time() + TICKET_LIMIT
+        self._server = server
+        self._opening = b""
+        loop.add_reader(connection, self._read)
+
+    @property
+    def peer(self) -> str:
+        """Who it is, for the log."""
+        try:
+            host, port, *_ = self.connection.getpeername()
+        except OSError:
+            return "unknown"
+        return f"{host} port {port}"
+
+    def leave(self) -> None:
+        """Stop reading; the socket is another's from now on."""
+        asyncio.get_running_loop().remove_reader(self.connection)
+        self._server.left(self)
+
+    def close(self) -> None:
+        """Close it."""
+        self.leave()
+        self.connection.close()
+
+    def _read(self) -> None:
+        try:
+            # No byte more than the opening: what follows is the channel's.
+            data = self.connection.recv(OPENING_SIZE - len(self._opening))
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Take the next bytes; only a channel's connection that is used again gives more than the opening."""
+        self._opening += data
+        if len(self._opening) >= OPENING_SIZE:
+            self._server.presented(self, self._opening[:OPENING_SIZE], self._opening[OPENING_SIZE:])
+
+
+def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setblocking(False)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(address)
+        listening.listen(_backlog())
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _backlog() -> int:
+    """Give the kernel's limit: SOMAXCONN of the C library may be an older kernel's 128."""
+    try:
+        return int(Path("/proc/sys/net/core/somaxconn").read_text("ascii"))
+    except (OSError, ValueError):
+        return socket.SOMAXCONN

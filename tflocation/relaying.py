@@ -1,0 +1,340 @@
+"""One channel in use, at the location's end: the driver of a `Relay` between two raw sockets.
+
+asyncio's loop watches the sockets; its streams are not used, for they buffer what the relay must bound.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from tfd.protocol.channel import MAX_FRAME
+from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, SILENCE, is_dead
+from tfd.protocol.relay import LAST_STATES, READ_SIZE, Relay, State
+from tflocation.tickets import Grant
+
+CONNECT_LIMIT: Final = 5.0
+"""Seconds in which a container's port must accept."""
+
+# A refusal that is followed by a reset would be lost with it: the opener gets this long to read it and close.
+_FAREWELL: Final = 5.0
+_PIECES: Final = 64
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+def new_buffer() -> memoryview:
+    """Give a buffer for all channels of a loop: what one read gave is taken apart before the next."""
+    return memoryview(bytearray(2 * MAX_FRAME))
+
+
+class Watch:
+    """What asyncio watches one socket for."""
+
+    __slots__ = ("_loop", "_on_read", "_on_write", "_reads", "_writes", "socket")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: socket.socket,
+        on_read: Callable[[], None],
+        on_write: Callable[[], None],
+    ) -> None:
+        self.socket = connection
+        self._loop = loop
+        self._on_read = on_read
+        self._on_write = on_write
+        self._reads = False
+        self._writes = False
+
+    def want(self, *, read: bool, write: bool) -> None:
+        """Watch for exactly this from now on."""
+        if read != self._reads:
+            self._reads = read
+            if read:
+                self._loop.add_reader(self.socket, self._on_read)
+            else:
+                self._loop.remove_reader(self.socket)
+        if write != self._writes:
+            self._writes = write
+            if write:
+                self._loop.add_writer(self.socket, self._on_write)
+            else:
+                self._loop.remove_writer(self.socket)
+
+    def close(self, *, reset: bool = False) -> None:
+        """Watch no more, and close: in order, or by a reset (socket(7), SO_LINGER with a time of 0)."""
+        self.want(read=False, write=False)
+        if reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.socket.close()
+
+
+class UsedChannel:
+    """One channel from its ticket to its end. Once started, it works without being asked.
+
+    Args:
+        loop: the running loop.
+        buffer: see `new_buffer`.
+        grant: the ticket that was presented.
+        channel: the socket that presented it, non-blocking; this object's from now on.
+        ended: called once with this object, and with the socket where it may carry the next channel.
+
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_channel",
+        "_ended",
+        "_loop",
+        "_plain",
+        "_plain_gone",
+        "_timer",
+        "grant",
+        "relay",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        buffer: memoryview,
+        grant: Grant,
+        channel: socket.socket,
+        ended: "Callable[[UsedChannel, socket.socket | None], None]",
+    ) -> None:
+        self.grant = grant
+        self.relay = Relay.answer(grant.key, grant.cipher)
+        self._loop = loop
+        self._buffer = buffer
+        self._ended = ended
+        self._channel: Watch | None = Watch(loop, channel, self._read_channel, self._write_channel)
+        self._plain: Watch | None = None
+        self._plain_gone = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, begun: bytes) -> None:
+        """Connect to the container's port. `begun` came after the opening."""
+        if begun:
+            self.relay.channel_received(begun)
+        self._connect()
+        self._settle()
+
+    def abort(self) -> None:
+        """Reset the container's side and close the channel, whatever state they are in."""
+        self._end(None)
+
+    def check_alive(self) -> None:
+        """Give the channel up if its peer has been gone for a while: TCP alone would take 15 minutes."""
+        if self._channel is not None:
+            info = self._channel.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
+            if is_dead(info):
+                self.relay.channel_lost(f"the opener has been silent for {SILENCE:g} s")
+                self._settle()
+
+    # The container's port.
+
+    def _connect(self) -> None:
+        grant = self.grant
+        connection: socket.socket | None = None
+        try:
+            connection = socket.socket(socket.AF_INET6 if ":" in grant.ip else socket.AF_INET)
+            connection.setblocking(False)
+            # The container's machine may vanish too (another node of a cluster).
+            for option in CHANNEL_OPTIONS:
+                connection.setsockopt(*option)
+            connection.connect((grant.ip, grant.port))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if connection is not None:
+                connection.close()
+            self._refuse(error.strerror or str(error))
+            return
+        assert connection is not None
+        self._plain = Watch(self._loop, connection, self._read_plain, self._connected)
+        self._plain.want(read=False, write=True)
+        self._timer = self._loop.call_later(CONNECT_LIMIT, self._too_late)
+
+    def _connected(self) -> None:
+        assert self._plain is not None
+        error = self._plain.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            self._refuse(os.strerror(error))
+        else:
+            self._stop_timer()
+            connection = self._plain.socket
+            self._plain.want(read=False, write=False)
+            self._plain = Watch(self._loop, connection, self._read_plain, self._write_plain)
+            self.relay.opened()
+            # The answer first: whoever sees a channel end without one knows that the container got nothing.
+            self._send_channel()
+            self._send_plain()
+        self._settle()
+
+    def _too_late(self) -> None:
+        self._refuse(f"no answer within {CONNECT_LIMIT:g} s")
+        self._settle()
+
+    def _refuse(self, reason: str) -> None:
+        self._stop_timer()
+        if self._plain is not None:
+            self._plain.close()
+            self._plain = None
+        self.relay.refused(f"port {self.grant.port} of {self.grant.container}: {reason}")
+        self._send_channel()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # Bytes.
+
+    def _read_plain(self) -> None:
+        assert self._plain is not None
+        relay = self.relay
+        try:
+            data = self._plain.socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            relay.plain_reset()
+        else:
+            if data:
+                relay.plain_received(data)
+            elif self._plain_gone:
+                relay.plain_reset()
+            else:
+                relay.plain_ended()
+        self._send_channel()
+        self._settle()
+
+    def _read_channel(self) -> None:
+        assert self._channel is not None
+        relay = self.relay
+        try:
+            count = self._channel.socket.recv_into(self._buffer)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            count = 0
+            relay.channel_lost(error.strerror or str(error))
+        if relay.state is State.REFUSED:
+            if not count:
+                self._end(None)
+            return
+        if relay.state not in LAST_STATES:
+            if count:
+                relay.channel_received(self._buffer[:count])
+                self._send_plain()
+            else:
+                relay.channel_lost("the channel's connection ended without an END")
+        self._settle()
+
+    def _write_plain(self) -> None:
+        self._send_plain()
+        self._settle()
+
+    def _write_channel(self) -> None:
+        self._send_channel()
+        self._settle()
+
+    def _send_plain(self) -> None:
+        relay = self.relay
+        # Before the port has answered, what came ahead is kept.
+        if not relay.to_plain or self._plain is None or relay.is_opening:
+            return
+        try:
+            count = _send(self._plain.socket, relay.to_plain)
+        except BlockingIOError:
+            return
+        except OSError:
+            # It has gone, but its last words may still wait to be read: its reset comes after them.
+            relay.to_plain.clear()
+            if relay.plain_is_open:
+                self._plain_gone = True
+            else:
+                relay.plain_reset()
+                self._send_channel()
+            return
+        relay.plain_sent(count)
+
+    def _send_channel(self) -> None:
+        relay = self.relay
+        if not relay.to_channel or self._channel is None:
+            return
+        try:
+            count = _send(self._channel.socket, relay.to_channel)
+        except BlockingIOError:
+            return
+        except OSError:
+            # It is dead, but the opener's last frames may still wait to be read.
+            relay.to_channel.clear()
+            return
+        relay.channel_sent(count)
+
+    # What follows.
+
+    def _settle(self) -> None:
+        """Do what the relay asks for now, and watch the sockets for what it needs next."""
+        relay = self.relay
+        if self._channel is None:
+            return
+        if relay.state is State.REFUSED:
+            self._say_farewell()
+            return
+        if relay.must_reset_plain or relay.state is State.UNANSWERED:
+            if relay.to_plain and self._plain is not None and relay.state is not State.UNANSWERED:
+                with contextlib.suppress(OSError):
+                    _send(self._plain.socket, relay.to_plain)
+            self._end(None)
+            return
+        if relay.state is State.RESETTING and self._plain is not None:
+            self._plain.close(reset=True)
+            self._plain = None
+        if relay.must_shut_plain:
+            relay.plain_was_shut()
+            if self._plain is not None:
+                with contextlib.suppress(OSError):  # reset meanwhile: reading it tells
+                    self._plain.socket.shutdown(socket.SHUT_WR)
+        if relay.done:
+            self._end(self._channel.socket if relay.reusable else None)
+            return
+        if self._plain is not None and not relay.is_opening:
+            self._plain.want(read=relay.wants_plain, write=bool(relay.to_plain))
+        self._channel.want(read=relay.wants_channel, write=bool(relay.to_channel))
+
+    def _say_farewell(self) -> None:
+        """Send the refusal, and read on until the opener has closed."""
+        assert self._channel is not None
+        if self.relay.to_channel:
+            self._channel.want(read=False, write=True)
+            return
+        if self._timer is None:
+            with contextlib.suppress(OSError):
+                self._channel.socket.shutdown(socket.SHUT_WR)
+            self._timer = self._loop.call_later(_FAREWELL, self.abort)
+        self._channel.want(read=True, write=False)
+
+    def _end(self, reusable: socket.socket | None) -> None:
+        """Close what is open, but for a channel's socket that may be used again."""
+        self._stop_timer()
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        if self._plain is not None:
+            self._plain.close(reset=reusable is None and self.relay.state is not State.FINISHED)
+            self._plain = None
+        if reusable is None:
+            channel.close()
+        else:
+            channel.want(read=False, write=False)
+        self._ended(self, reusable)
+
+
+def _send(connection: socket.socket, chunks: list[bytes | memoryview]) -> int:
+    if len(chunks) == 1:
+        return connection.send(chunks[0])
+    return connection.sendmsg(chunks[:_PIECES])

@@ -1,0 +1,130 @@
+"""One-time tickets: the right to open one channel to one container's port, once and soon.
+
+Rule of this file: no I/O; the time is a parameter, in seconds of one monotonic clock.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from tfd.protocol.channel import random_ticket
+from tfd.protocol.errors import Code, CommandError
+
+LIFETIME: Final = 60.0
+"""Seconds in which a ticket must be presented."""
+
+MOST: Final = 4096
+"""Tickets that one account may hold unused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A ticket as the location knows it. `id` has 16 bytes, `key` 32."""
+
+    id: bytes
+    key: bytes
+    cipher: str
+    account: str
+    container: str
+    ip: str
+    port: int
+    expires: float
+
+
+class Refusal(StrEnum):
+    """Why a ticket that was presented is not good."""
+
+    UNKNOWN = "unknown"
+    USED = "used before"
+    EXPIRED = "expired"
+
+
+class Tickets:
+    """The tickets that are out, and those that were used not long ago.
+
+    Args:
+        lifetime: seconds in which a ticket must be presented.
+        most: unused tickets that one account may hold.
+        random: gives a new id and key.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        lifetime: float = LIFETIME,
+        most: int = MOST,
+        random: Callable[[], tuple[bytes, bytes]] = random_ticket,
+    ) -> None:
+        self.lifetime = lifetime
+        self._most = most
+        self._random = random
+        # All live equally long, so both are in the order in which they expire.
+        self._grants: dict[bytes, Grant] = {}
+        self._used: dict[bytes, float] = {}
+        self._held: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._grants)
+
+    def mint(self, account: str, container: str, ip: str, port: int, now: float, cipher: str) -> Grant:
+        """Make a ticket for one connection to `ip` and `port`.
+
+        Raises:
+            CommandError: the account holds too many tickets that it has not used (code "limit").
+
+        """
+        self.expire(now)
+        if self._held[account] >= self._most:
+            raise CommandError(Code.LIMIT, f"the account holds {self._most} unused tickets; use those first")
+        ticket, key = self._random()
+        grant = Grant(ticket, key, cipher, account, container, ip, port, now + self.lifetime)
+        self._grants[ticket] = grant
+        self._held[account] += 1
+        return grant
+
+    def redeem(self, ticket: bytes, now: float) -> Grant | Refusal:
+        """Take a ticket that was presented: whatever the answer, it is not good again."""
+        grant = self._grants.get(ticket)
+        if grant is None:
+            return Refusal.USED if ticket in self._used else Refusal.UNKNOWN
+        self._drop(grant)
+        if now >= grant.expires:
+            return Refusal.EXPIRED
+        self._used[ticket] = grant.expires
+        return grant
+
+    def revoke(self, account: str) -> int:
+        """Withdraw the account's tickets, and tell how many there were."""
+        return self._withdraw(lambda grant: grant.account == account)
+
+    def forget(self, container: str) -> int:
+        """Withdraw the container's tickets: its address may soon be another's. Tells how many there were."""
+        return self._withdraw(lambda grant: grant.container == container)
+
+    def expire(self, now: float) -> None:
+        """Forget what is too old to be presented, used or not."""
+        while self._grants:
+            grant = next(iter(self._grants.values()))
+            if now < grant.expires:
+                break
+            self._drop(grant)
+        while self._used:
+            ticket = next(iter(self._used))
+            if now < self._used[ticket]:
+                break
+            del self._used[ticket]
+
+    def _withdraw(self, condition: Callable[[Grant], bool]) -> int:
+        found = [grant for grant in self._grants.values() if condition(grant)]
+        for grant in found:
+            self._drop(grant)
+        return len(found)
+
+    def _drop(self, grant: Grant) -> None:
+        del self._grants[grant.id]
+        self._held[grant.account] -= 1
+        if not self._held[grant.account]:
+            del self._held[grant.account]
