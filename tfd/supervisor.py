@@ -99,7 +99,7 @@ class Supervisor:
         """Take in that an action failed: `code` of the protocol, or "lost" with its session."""
         self._now = now
         self._wake = now
-        if not self._pending.failed(action, now):
+        if not self._pending.failed(action, code, now):
             return
         if isinstance(action, SetConnections):
             self._connections.pop(action.location, None)

@@ -105,11 +105,18 @@ class Pending:
         self._failures.pop(subject, None)
         return True
 
-    def failed(self, action: LocationAction, now: float) -> bool:
-        """Note that an action failed and hold its subject back; False where nobody waits for it any more."""
+    def failed(self, action: LocationAction, code: str, now: float) -> bool:
+        """Note that an action failed and hold its subject back; False where nobody waits for it any more.
+
+        A creation that was refused for good is not held back here: its replica decides when to try again,
+        and a changed declaration need not wait.
+        """
         subject = subject_of(action)
         if not self._forget(action):
             return False
+        if code not in TRANSIENT and isinstance(action, BringImage | EnsureVolume | CreateContainer):
+            self._failures.pop(subject, None)
+            return True
         self._failures.setdefault(subject, Backoff("\0".join(subject))).failed(now)
         return True
 
