@@ -1,0 +1,17 @@
+"""The handlers of all commands, by name; which parameters reach them is the protocol's one table."""
+
+from collections.abc import Mapping
+
+from tflocation.commands import accounts, connections, containers, health, images, nodes, tickets, volumes
+from tflocation.commands.call import Handler
+
+HANDLERS: Mapping[str, Handler] = {
+    **accounts.HANDLERS,
+    **connections.HANDLERS,
+    **containers.HANDLERS,
+    **health.HANDLERS,
+    **images.HANDLERS,
+    **nodes.HANDLERS,
+    **tickets.HANDLERS,
+    **volumes.HANDLERS,
+}

@@ -1,0 +1,146 @@
+"""Follows the engine: opens it however long that takes; keeps accounts, containers and pairs up to date."""
+
+import asyncio
+import logging
+import random
+from typing import Final
+
+from tflocation.commands import connections
+from tflocation.commands.call import Services
+from tflocation.engines.interface import (
+    ContainerChanged,
+    ContainerGone,
+    EngineBack,
+    EngineError,
+    EngineEvent,
+    EngineLost,
+    EngineUnavailable,
+    MemoryChanged,
+    NotFound,
+)
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 10.0
+"""Seconds between two tries to open the engine."""
+
+LOG_AFTER: Final = (0.0, 10.0, 60.0, 600.0, 3600.0)
+"""Seconds between two lines about an engine that does not answer; the last one repeats."""
+
+CHECK: Final = 30.0
+"""Seconds after which everything is asked for anyway: an event may have been lost."""
+
+TRIES: Final = 3
+"""Questions about one container whose state changes while the answer is on its way."""
+
+
+class Follower:
+    """Keeps `Services` up to date with the engine, from `run` until it is cancelled.
+
+    Attributes:
+        reason: why the engine is not followed at present; empty while it is.
+
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.reason = "the engine has not answered yet"
+
+    async def run(self) -> None:
+        """Open the engine and follow its events. Raises EngineError where the engine cannot be used."""
+        await self._open()
+        checker = asyncio.create_task(self._check())
+        try:
+            async for event in self._services.engine.events():
+                try:
+                    await self._take(event)
+                except EngineError as error:
+                    log.warning("an event of the engine could not be followed", extra=_why(error))
+        finally:
+            checker.cancel()
+
+    async def refresh_accounts(self) -> None:
+        """Read the accounts anew, and let the sessions follow. Raises EngineError."""
+        await self._services.accounts.refresh()
+        self._services.accounts_changed()
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause, lines, next_line = FIRST_PAUSE, 0, loop.time()
+        while True:
+            try:
+                # Accounts first: their clients can come in and are told what is missing.
+                await self.refresh_accounts()
+                await self._services.engine.open()
+            except NotFound:
+                # The engine is new: nobody has ever been invited.
+                await self._open_new()
+            except EngineUnavailable as error:
+                self.reason = str(error)
+                if loop.time() >= next_line:
+                    log.warning("the engine does not answer; trying on", extra=_why(error))
+                    next_line = loop.time() + LOG_AFTER[min(lines + 1, len(LOG_AFTER) - 1)]
+                    lines += 1
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
+                pause = min(LONGEST_PAUSE, pause * 2)
+                continue
+            return
+
+    async def _open_new(self) -> None:
+        try:
+            await self._services.engine.open()
+            await self.refresh_accounts()
+        except NotFound as error:
+            raise EngineError(f"the engine lacks what it was asked to make: {error}") from error
+
+    async def _take(self, event: EngineEvent) -> None:
+        match event:
+            case EngineBack():
+                await self._refresh_all()
+                self.reason = ""
+                log.info(
+                    "the engine answers", extra={"fields": {"engine": await self._services.engine.version()}}
+                )
+            case EngineLost(reason):
+                self.reason = reason
+                log.warning("the engine stopped answering", extra={"fields": {"reason": reason}})
+            case MemoryChanged():
+                await self.refresh_accounts()
+            case ContainerGone(container_id):
+                self._services.tell(self._services.inventory.drop(container_id))
+            case ContainerChanged(container_id):
+                await self._ask_for(container_id)
+
+    async def _ask_for(self, container_id: str) -> None:
+        inventory = self._services.inventory
+        for _ in range(TRIES):
+            asked_at = inventory.stamp
+            try:
+                container = await self._services.engine.container(container_id)
+            except NotFound:
+                self._services.tell(inventory.drop(container_id))
+                return
+            if not inventory.is_stale(container_id, asked_at):
+                self._services.learn(container)
+                return
+
+    async def _refresh_all(self) -> None:
+        await self.refresh_accounts()
+        await self._services.relist()
+        await connections.apply(self._services)
+
+    async def _check(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK)
+            if self.reason:
+                continue
+            try:
+                await self.refresh_accounts()
+                await self._services.relist()
+            except EngineError as error:
+                log.warning("the engine could not be asked", extra=_why(error))
+
+
+def _why(error: EngineError) -> dict[str, object]:
+    return {"fields": {"reason": str(error)}}

@@ -1,0 +1,121 @@
+"""The service's log: one event is one line, to systemd's journal or to standard error.
+
+Modules log through `logging` with values for machines as `extra={"fields": {...}}`: TFD_NAME fields in
+the journal, name=value on standard error.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+ROOT = "tflocation"
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
+
+JournalSend = Callable[..., object]
+
+
+def one_line(text: str) -> str:
+    """`text` with control characters escaped, so that no peer writes a log line of its own."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _fields_of(record: logging.LogRecord) -> Mapping[str, object]:
+    fields = getattr(record, "fields", None)
+    return fields if isinstance(fields, Mapping) else {}
+
+
+class LineFormatter(logging.Formatter):
+    """`LEVEL message name=value`, or with a traceback's last line where there is an exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the record as one line."""
+        parts = [record.levelname, one_line(record.getMessage())]
+        parts += [f"{name}={one_line(str(value))}" for name, value in _fields_of(record).items()]
+        if record.exc_info and record.levelno < logging.ERROR:
+            parts.append(f"error={one_line(repr(record.exc_info[1]))}")
+        line = " ".join(parts)
+        if record.exc_info and record.levelno >= logging.ERROR:
+            # An unexpected exception is a defect of ours: its traceback is worth more than one line.
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class JournalHandler(logging.Handler):
+    """Sends records to the journal; python-systemd's own handler drops or duplicates fields."""
+
+    def __init__(self, send: JournalSend) -> None:
+        super().__init__()
+        self._send = send
+        self.setFormatter(LineFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one entry; never raises."""
+        priority = next(value for level, value in _PRIORITIES if record.levelno >= level)
+        fields = {f"TFD_{name.upper()}": str(value) for name, value in _fields_of(record).items()}
+        try:
+            self._send(self.format(record), PRIORITY=priority, SYSLOG_IDENTIFIER=ROOT, **fields)
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
+def configure(level: str) -> None:
+    """Send the service's log to standard error, or to the journal where that is connected to it."""
+    root = logging.getLogger(ROOT)
+    handler = _journal_handler() if stderr_is_journal() else None
+    if handler is None:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(LineFormatter())
+    root.handlers = [handler]
+    root.propagate = False
+    root.setLevel(level.upper())
+    logging.raiseExceptions = False
+    # What asyncio itself notices (a task's lost exception) belongs into the same place.
+    for name in ("asyncio", "aiohttp"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
+
+
+def _journal_handler() -> logging.Handler | None:
+    try:
+        from systemd import journal
+    except ImportError:
+        return None
+    return JournalHandler(journal.send)
+
+
+def stderr_is_journal() -> bool:
+    """Tell whether $JOURNAL_STREAM names standard error's device and inode (systemd.exec(5))."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+class RateLimited:
+    """Lines that strangers can cause: at most one for each kind in `interval` seconds, with a count."""
+
+    def __init__(
+        self, log: logging.Logger, interval: float = 10.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = log
+        self._interval = interval
+        self._clock = clock
+        self._kinds: dict[str, tuple[float, int]] = {}
+
+    def warning(self, kind: str, message: str, **fields: object) -> None:
+        """Log `message`, or count it as left out. `kind` comes from the program, never from a peer."""
+        now = self._clock()
+        since, left_out = self._kinds.get(kind, (-self._interval, 0))
+        if now - since < self._interval:
+            self._kinds[kind] = (since, left_out + 1)
+            return
+        self._kinds[kind] = (now, 0)
+        if left_out:
+            fields["left_out"] = left_out
+        self._log.warning(message, extra={"fields": fields})

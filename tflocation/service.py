@@ -1,0 +1,226 @@
+"""The running service: composes its parts, and starts and stops them in order."""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import sdnotify
+import zmq
+
+from tfd.protocol import keys
+from tfd.protocol.errors import KeyFileError
+from tflocation import config as settings
+from tflocation.accounts import Accounts
+from tflocation.channels import ChannelServer
+from tflocation.commands.call import Services
+from tflocation.commands.nodes import describe
+from tflocation.config import Address, Config, ConfigErrors
+from tflocation.control import Control
+from tflocation.engines.interface import Engine, EngineError
+from tflocation.engines.lxd.engine import LxdEngine
+from tflocation.engines.lxd.settings import EngineSettings
+from tflocation.follower import Follower
+from tflocation.images import Images, ImageSettings
+from tflocation.inventory import Difference, Gone, Inventory
+from tflocation.runtime import RuntimeServer
+from tflocation.tickets import Tickets
+
+log = logging.getLogger(__name__)
+
+STOP_LIMIT: Final = 10.0
+"""Seconds for the orderly end; whatever still waits then is dropped."""
+
+DESCRIPTORS: Final = 262_144
+"""Open files asked for: two for each channel, one for each stranger's connection for five seconds."""
+
+RELOADABLE: Final = frozenset({"address", "limits", "account_limits", "log_level"})
+
+
+class StartError(Exception):
+    """The service cannot start; the message says why and what to do."""
+
+
+def state_directory() -> Path:
+    """Give $STATE_DIRECTORY (systemd.exec(5)), or the packaged service's directory."""
+    return Path(os.environ.get("STATE_DIRECTORY", "/var/lib/tflocation").split(":")[0])
+
+
+def make_engine(config: Config) -> LxdEngine:
+    """Give the engine of the configuration; nothing is asked of it yet."""
+    defaults = EngineSettings()
+    return LxdEngine(
+        EngineSettings(
+            socket=config.engine,
+            project=config.project,
+            pool=config.pool,
+            bridge=config.network or defaults.bridge,
+            subnet=config.subnet,
+        )
+    )
+
+
+def make_images(config: Config, engine: Engine, directory: Path) -> Images:
+    """Give the images of the configuration, with their cache in `directory`."""
+    return Images(
+        engine,
+        directory,
+        ImageSettings(
+            registries=config.registries,
+            insecure_registries=config.insecure_registries,
+            cache_size=config.cache_size,
+        ),
+    )
+
+
+class Service:
+    """One location's service. `path` is the file that `config` was read from, for SIGHUP."""
+
+    def __init__(self, config: Config, path: Path, engine: Engine) -> None:
+        self._path = path
+        self._config = config
+        self._stopping = asyncio.Event()
+        self._notifier = sdnotify.SystemdNotifier()
+        try:
+            pair = keys.load_or_create(state_directory() / "location.key")
+        except KeyFileError as error:
+            raise StartError(str(error)) from error
+        directory = config.cache_directory or state_directory() / "images"
+        counters: Counter[str] = Counter()
+        tickets = Tickets()
+        self._services = Services(
+            config=config,
+            engine=engine,
+            images=make_images(config, engine, directory),
+            accounts=Accounts(engine),
+            inventory=Inventory(),
+            tickets=tickets,
+            channels=ChannelServer(tickets, logging.getLogger("tflocation.channels"), counters),
+            public_key=pair.public,
+            channel_port=config.channel_listen.port,
+            counters=counters,
+            tell=self._tell,
+        )
+        self._control = Control(self._services, pair)
+        self._services.accounts_changed = self._control.accounts_changed
+        self._services.sessions = self._control.sessions
+        self._follower = Follower(self._services)
+        self._runtime = RuntimeServer(self._status, self._follower.refresh_accounts)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises StartError, and EngineError where the engine is unusable."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        try:
+            await self._start()
+            follower = asyncio.create_task(self._follower.run())
+            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait((follower, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if follower.done():
+                follower.result()
+            follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
+        finally:
+            await self._stop()
+
+    async def _start(self) -> None:
+        _raise_descriptors()
+        config = self._config
+        try:
+            await self._services.images.open()
+            await self._runtime.start()
+            await self._listen_channels(config.channel_listen)
+        except OSError as error:
+            raise StartError(f"{config.channel_listen}: {error.strerror or error}") from error
+        try:
+            port = self._control.start(config.listen)
+        except (OSError, zmq.ZMQError) as error:
+            raise StartError(f"cannot listen on {config.listen}: {error.strerror or error}") from error
+        log.info(
+            "listening",
+            extra={"fields": {"control": port, "channels": self._services.channel_port, "name": config.name}},
+        )
+        self._notifier.notify(f"READY=1\nSTATUS=location {config.name} on port {port}")
+
+    async def _listen_channels(self, address: Address) -> None:
+        try:
+            await self._services.channels.start(address.host, address.port)
+        except OSError as error:
+            raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+        self._services.channel_port = self._services.channels.ports[0]
+
+    async def _stop(self) -> None:
+        self._notifier.notify("STOPPING=1")
+        self._runtime.close()
+        self._control.close()
+        self._services.channels.close()
+        try:
+            async with asyncio.timeout(STOP_LIMIT):
+                await self._services.images.close()
+                await self._services.engine.close()
+        except TimeoutError:
+            log.warning("gave up waiting for the orderly end", extra={"fields": {"seconds": STOP_LIMIT}})
+        log.info("stopped")
+
+    def _reload(self) -> None:
+        """Take over from the file what can change without a restart; a wrong file changes nothing."""
+        try:
+            fresh = settings.load(self._path)
+        except ConfigErrors as errors:
+            for problem in errors.problems:
+                log.error("%s", problem)
+            log.error("the configuration was not reloaded; the old one stays in force")
+            return
+        changed = {
+            item.name
+            for item in fields(Config)
+            if getattr(fresh, item.name) != getattr(self._config, item.name)
+        }
+        fixed = {name: getattr(self._config, name) for name in changed - RELOADABLE}
+        if fixed:
+            log.warning("needs a restart to change", extra={"fields": {"settings": ", ".join(sorted(fixed))}})
+        taken = {item.name: getattr(fresh, item.name) for item in fields(Config)} | fixed
+        self._config = self._services.config = Config(**taken)
+        logging.getLogger("tflocation").setLevel(self._config.log_level.upper())
+        log.info(
+            "configuration reloaded", extra={"fields": {"changed": ", ".join(sorted(changed)) or "nothing"}}
+        )
+
+    def _tell(self, differences: Iterable[Difference]) -> None:
+        differences = list(differences)
+        for difference in differences:
+            if isinstance(difference, Gone):
+                self._services.channels.close_container(difference.container.id)
+        self._control.tell(differences)
+
+    async def _status(self) -> dict[str, Any]:
+        status = await describe(self._services)
+        return status | {"engine_trouble": self._follower.reason}
+
+
+def _raise_descriptors() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def run(config: Config, path: Path) -> None:
+    """Run the service until it is asked to stop. Raises StartError, EngineError."""
+
+    async def serve() -> None:
+        await Service(config, path, make_engine(config)).run()
+
+    try:
+        asyncio.run(serve())
+    except EngineError as error:
+        raise StartError(f"the engine cannot be used: {error}") from error
