@@ -34,7 +34,8 @@ class Pulse:
 
     def silent(self, now: float) -> bool:
         """Whether the peer is gone."""
-        return self._heard is not None and now - self._heard >= self.limit
+        # Compared as `deadline` gives it: a difference rounds otherwise, and who ticks then would spin.
+        return self._heard is not None and now >= self._heard + self.limit
 
     def due(self, now: float) -> bool:
         """Whether a heartbeat must be sent now; if so, the next one is due an interval later."""

@@ -140,23 +140,14 @@ def read_private(path: Path, limit: int = MAX_FILE) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise KeyFileError(f"{path}: cannot be read: {_reason(error)}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyFileError(f"{path}: not a regular file")
-        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            mode = stat.S_IMODE(status.st_mode)
-            raise KeyFileError(
-                f"{path}: its mode is {mode:04o}, so others have access; run: chmod 600 {path}"
-            )
-        if status.st_uid not in (0, os.geteuid()):
-            raise KeyFileError(
-                f"{path}: it belongs to user {status.st_uid}, who can change it; chown it to the user that runs this"
-            )
-        try:
+    try:
+        _check_private(path, os.fstat(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             content = file.read(limit + 1)
-        except OSError as error:
-            raise KeyFileError(f"{path}: cannot be read: {_reason(error)}") from error
+    except OSError as error:
+        raise KeyFileError(f"{path}: cannot be read: {_reason(error)}") from error
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise KeyFileError(f"{path}: longer than {limit} bytes")
     return content
@@ -168,6 +159,17 @@ def write_private(path: Path, content: bytes) -> None:
     Raises KeyFileError; nothing is changed then.
     """
     _write(path, content, replace=True)
+
+
+def _check_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyFileError(f"{path}: not a regular file")
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        mode = stat.S_IMODE(status.st_mode)
+        raise KeyFileError(f"{path}: its mode is {mode:04o}, so others have access; run: chmod 600 {path}")
+    if status.st_uid not in (0, os.geteuid()):
+        text = f"it belongs to user {status.st_uid}, who can change it; chown it to the user that runs this"
+        raise KeyFileError(f"{path}: {text}")
 
 
 def _write(path: Path, content: bytes, *, replace: bool) -> None:
