@@ -17,7 +17,7 @@ from tfd.protocol.errors import Code, CommandError, InviteError
 from tfd.protocol.invite import Invite as InviteLine
 from tfd.protocol.invite import format_invite
 from tflocation.config import NAME, Address
-from tflocation.engines.interface import Conflict
+from tflocation.engines.interface import Conflict, NotFound
 
 TOKEN_BYTES = 16
 MAX_ACCOUNTS = 4096
@@ -247,7 +247,12 @@ class Accounts:
 
     async def refresh(self) -> None:
         """Read the memory area anew into `book`."""
-        self.book = Book.read(await self._memory.load_memory())
+        try:
+            memory = await self._memory.load_memory()
+        except NotFound:
+            # A new engine has no place for it yet; the first write makes one.
+            memory = {}
+        self.book = Book.read(memory)
 
     async def invite(self, name: str, role: Role, expires: float) -> tuple[bytes, float]:
         """Make an invite that is good for `expires` seconds; gives its token and the unix time of its end."""

@@ -30,12 +30,9 @@ from tflocation.config import (
 )
 from tflocation.engines.interface import Engine, EngineError
 from tflocation.runtime import NotRunning, ask
+from tflocation.state import StartError, state_directory
 
 T = TypeVar("T")
-
-
-class Failed(Exception):  # noqa: N818 - it names the outcome
-    """The command failed; the message is for its user."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         action: Callable[[argparse.Namespace, Config], None] = options.action
         action(options, config)
-    except (Failed, NotRunning, KeyFileError) as error:
+    except (StartError, NotRunning, KeyFileError) as error:
         print(f"tflocation: {error}", file=sys.stderr)
         return 1
     except CommandError as error:
@@ -126,18 +123,13 @@ def _address(text: str) -> Address:
 
 
 def _serve(options: argparse.Namespace, config: Config) -> None:
-    from tflocation.service import StartError, run
+    from tflocation.service import run
 
     logs.configure(config.log_level)
-    try:
-        run(config, options.config or DEFAULT_PATH)
-    except StartError as error:
-        raise Failed(str(error)) from error
+    run(config, options.config or DEFAULT_PATH)
 
 
 def _invite(options: argparse.Namespace, config: Config) -> None:
-    from tflocation.service import state_directory
-
     pair = keys.load_or_create(state_directory() / "location.key")
     address = options.address or _own_address(config)
     role = Role[options.role.upper()]
@@ -226,8 +218,6 @@ def _image_list(options: argparse.Namespace, config: Config) -> None:
 
 
 def _scratch(config: Config) -> Path:
-    from tflocation.service import state_directory
-
     directory = config.cache_directory.parent if config.cache_directory else state_directory()
     directory.mkdir(parents=True, exist_ok=True)
     return directory
@@ -256,7 +246,7 @@ def _tell_service() -> None:
 def _own_address(config: Config) -> Address:
     """Give the address for clients: as configured, or the one listened on, or this machine's towards others.
 
-    Raises Failed where there is none.
+    Raises StartError where there is none.
     """
     if config.address is not None:
         return config.address
@@ -270,7 +260,7 @@ def _own_address(config: Config) -> Address:
             except OSError:
                 continue
             return Address(probe.getsockname()[0], config.listen.port)
-    raise Failed("this machine has no address for others; say --address HOST:PORT")
+    raise StartError("this machine has no address for others; say --address HOST:PORT")
 
 
 def _left(seconds: float) -> str:

@@ -137,6 +137,7 @@ class Control:
         except zmq.Again:
             return False
         key, address = property_of(frames[-1], "User-Id"), property_of(frames[-1], "Peer-Address")
+        address = address.removeprefix("::ffff:")
         if len(frames) != 2 or not key:
             self._count("messages of more than one frame", "a client's message was dropped", address=address)
             return True

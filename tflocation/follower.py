@@ -73,9 +73,6 @@ class Follower:
                 # Accounts first: their clients can come in and are told what is missing.
                 await self.refresh_accounts()
                 await self._services.engine.open()
-            except NotFound:
-                # The engine is new: nobody has ever been invited.
-                await self._open_new()
             except EngineUnavailable as error:
                 self.reason = str(error)
                 if loop.time() >= next_line:
@@ -86,13 +83,6 @@ class Follower:
                 pause = min(LONGEST_PAUSE, pause * 2)
                 continue
             return
-
-    async def _open_new(self) -> None:
-        try:
-            await self._services.engine.open()
-            await self.refresh_accounts()
-        except NotFound as error:
-            raise EngineError(f"the engine lacks what it was asked to make: {error}") from error
 
     async def _take(self, event: EngineEvent) -> None:
         match event:

@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from collections import deque
@@ -89,7 +90,7 @@ async def probe_once(probe: Probe, address: str) -> str | None:
     except TimeoutError:
         return f"no answer from port {probe.port} within {probe.timeout:g} s"
     except OSError as error:
-        return f"port {probe.port}: {error.strerror or error}"
+        return f"port {probe.port}: {os.strerror(error.errno) if error.errno else error}"
 
 
 async def _tcp(probe: Probe, address: str) -> None:

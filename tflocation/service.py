@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import resource
 import signal
 from collections import Counter
@@ -30,6 +29,7 @@ from tflocation.follower import Follower
 from tflocation.images import Images, ImageSettings
 from tflocation.inventory import Difference, Gone, Inventory
 from tflocation.runtime import RuntimeServer
+from tflocation.state import StartError, state_directory
 from tflocation.tickets import Tickets
 
 log = logging.getLogger(__name__)
@@ -41,15 +41,6 @@ DESCRIPTORS: Final = 262_144
 """Open files asked for: two for each channel, one for each stranger's connection for five seconds."""
 
 RELOADABLE: Final = frozenset({"address", "limits", "account_limits", "log_level"})
-
-
-class StartError(Exception):
-    """The service cannot start; the message says why and what to do."""
-
-
-def state_directory() -> Path:
-    """Give $STATE_DIRECTORY (systemd.exec(5)), or the packaged service's directory."""
-    return Path(os.environ.get("STATE_DIRECTORY", "/var/lib/tflocation").split(":")[0])
 
 
 def make_engine(config: Config) -> LxdEngine:

@@ -121,13 +121,13 @@ class Client:
         self._take(self.session.tick(time.monotonic()))
         self._send()
 
-    def call(self, name: str, limit: float = LIMIT, **parameters: Any) -> dict[str, Any]:
+    def call(self, command: str, /, limit: float = LIMIT, **parameters: Any) -> dict[str, Any]:
         """Ask for a command and give the reply's body. Raises CommandError as the location answered."""
-        return self.answer(self.ask(name, limit, **parameters), limit)
+        return self.answer(self.ask(command, limit, **parameters), limit)
 
-    def ask(self, name: str, limit: float = LIMIT, **parameters: Any) -> int:
+    def ask(self, command: str, /, limit: float = LIMIT, **parameters: Any) -> int:
         """Ask for a command and give the request's id."""
-        number = self.session.request(name, parameters, time.monotonic(), limit)
+        number = self.session.request(command, parameters, time.monotonic(), limit)
         self._send()
         return number
 
