@@ -67,6 +67,7 @@ class Replica:
         self._homes = homes
         self._declared_at = now
         self._generation = 0
+        self._given_up: set[tuple[str, str]] = set()
         self._failures: list[tuple[float, Place]] = []
         self._retry = Backoff(declared.name)
         self._stop_first = self._slow_backoff()
@@ -164,6 +165,9 @@ class Replica:
             if copy is None:
                 copy = self.copies[ref] = Copy(ref, view)
             copy.observe(location, view, turn.now)
+            if (ref.location, view.key) in self._given_up:
+                self._given_up.discard((ref.location, view.key))
+                self.condemned.add(ref)
             generation = self.declared.generation(view.key)
             if generation is not None:
                 self._generation = max(self._generation, generation + 1)
@@ -362,6 +366,8 @@ class Replica:
         self._generation += 1
         if attempt.ref is not None:
             self.condemned.add(attempt.ref)
+        elif not attempt.failure:
+            self._given_up.add((attempt.place.location, attempt.key))
         view = turn.location(attempt.place.location)
         for name, _ in attempt.declared.volumes:
             if view is not None and name not in view.volumes and attempt.failure:
@@ -382,7 +388,7 @@ class Replica:
             copy.watch(self.declared.probe, turn)
             self._mend(turn, copy, copy.trouble(self.declared.probe, turn))
         elif self._rival_runs(turn, copy):
-            return
+            self._condemn_rivals(copy)
         elif copy.held_back or copy.view.state is ContainerState.CREATED:
             copy.start(turn)
         elif not self.finished(copy):
@@ -418,6 +424,15 @@ class Replica:
             other is not copy and copy.shares_volumes(other) and (other.runs or other.busy(turn))
             for other in self.copies.values()
         )
+
+    def _condemn_rivals(self, copy: Copy) -> None:
+        """Have those removed that keep the right one from running and that no attempt will use."""
+        if self.attempt is None and self._fits(copy):
+            self.condemned |= {
+                other.ref
+                for other in self.copies.values()
+                if other is not copy and other.runs and copy.shares_volumes(other)
+            }
 
     def _direct(self, turn: Turn) -> None:
         wanted = self._destination()

@@ -81,7 +81,7 @@ def node(name: str = "n1", **settings: object) -> NodeView:
     return NodeView(name=name, **(values | settings))  # type: ignore[arg-type]
 
 
-class Refused(Exception):
+class RefusalError(Exception):
     """The location answers with an error."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -132,7 +132,7 @@ class Location:
         )
 
     def do(self, action: LocationAction, now: float) -> None:
-        """Carry an action out; raises Refused."""
+        """Carry an action out; raises RefusalError."""
         match action:
             case CreateContainer():
                 self._create(action, now)
@@ -154,7 +154,7 @@ class Location:
     def run(self, id_: str, now: float) -> None:
         """Start a container's process."""
         if not self.nodes[self.containers[id_].node].online:
-            raise Refused("engine", "node is offline")
+            raise RefusalError("engine", "node is offline")
         self.health.pop(id_, None)
         self.started[id_] = now
         self.containers[id_] = replace(self.containers[id_], state=RUNNING, exit=None)
@@ -191,7 +191,7 @@ class Location:
 
     def _create(self, action: CreateContainer, now: float) -> None:
         if action.container.image == "absent":
-            raise Refused("not-found", "image absent: nobody has it")
+            raise RefusalError("not-found", "image absent: nobody has it")
         if any((c.name, c.key) == (action.name, action.key) for c in self.containers.values()):
             return
         where = action.node or next(iter(self.nodes))
@@ -212,7 +212,7 @@ class Location:
 
     def _get(self, id_: str) -> ContainerView:
         if id_ not in self.containers:
-            raise Refused("not-found", f"no container {id_}")
+            raise RefusalError("not-found", f"no container {id_}")
         return self.containers[id_]
 
 
@@ -386,9 +386,9 @@ class Simulation:
         self._due = True
         try:
             if errors:
-                raise Refused(*errors.pop(0))
+                raise RefusalError(*errors.pop(0))
             location.do(action, self.now)
-        except Refused as refused:
+        except RefusalError as refused:
             self.supervisor.failed(action, refused.code, refused.message, self.now)
             return
         if isinstance(action, WatchHealth):
