@@ -64,10 +64,11 @@ def open_image(
             return read_layout(DirectorySource(reference.path), reference.tag, architecture, what)
         if reference.scheme == "oci":
             raise ArchiveError(f"{what}: is not a directory; write oci-archive:{reference.path}")
+        # Opening a named pipe would wait for its writer.
+        if reference.path.exists() and not reference.path.is_file():
+            raise ArchiveError(f"{what}: is neither a file nor a directory")
         file: BinaryIO = reference.path.open("rb")
         try:
-            if not reference.path.is_file():
-                raise ArchiveError(f"{what}: is neither a file nor a directory")
             if file.read(len(GZIP)) == GZIP:
                 file = _expanded(file, what, spool_directory)
             return read_archive(file, what, reference.scheme, reference.tag, architecture)

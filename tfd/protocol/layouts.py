@@ -24,7 +24,6 @@ MAX_INDEX_DEPTH = 3
 """Indexes within indexes; real ones have one inside the layout's own."""
 _CHUNK = 1 << 20
 _BLOB_NAME = re.compile(r"blobs/sha256/([0-9a-f]{64})")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +284,7 @@ def _is_texts(value: object) -> TypeGuard[list[str]]:
 
 def _names(references: Sequence[str]) -> tuple[str, ...]:
     """Those references that are names; a layout's reference is often a tag alone, which names nothing."""
-    return tuple(name for name in references if _NAME.fullmatch(name) and re.search(r"[:/]", name))
+    return tuple(name for name in references if oci.is_name(name) and re.search(r"[:/]", name))
 
 
 def _blob(source: _Source, layer: Descriptor, name: str) -> Blob:

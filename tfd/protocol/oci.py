@@ -51,6 +51,13 @@ _ARCHITECTURES = {
     "riscv64": "riscv64",
 }
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NAME = re.compile(
+    r"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|\[[0-9a-f:]+\]|[A-Za-z0-9-]+(?=:\d))(?::\d{1,5})?/)?"
+    r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+MAX_NAME = 255
+"""Characters, as in Docker's `distribution/reference`, where the pattern comes from too."""
 
 
 class ArchiveError(TfdError):
@@ -92,6 +99,11 @@ def digest_of(content: bytes) -> str:
 def is_digest(value: object) -> bool:
     """Whether the value is "sha256:" and 64 lower-case hexadecimal digits."""
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def is_name(value: str) -> bool:
+    """Tell whether the value can name an image: [HOST[:PORT]/]PATH[:TAG], the path in lower case."""
+    return len(value) <= MAX_NAME and _NAME.fullmatch(value) is not None
 
 
 def architecture_of(machine: str) -> str:

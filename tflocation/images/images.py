@@ -18,7 +18,7 @@ from asyncio import to_thread
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tfd.protocol.archive import ArchiveError, ImageDescription, open_image
 from tfd.protocol.errors import Code, CommandError
@@ -29,7 +29,7 @@ from tfd.protocol.oci import (
     parse_json,
     parse_manifest,
 )
-from tflocation.engines.interface import Engine, ImageInfo, ProcessSpec
+from tflocation.engines.interface import ImageInfo, ProcessSpec
 from tflocation.images import names as image_names
 from tflocation.images.process import ImageProcess, from_config, from_metadata, process_spec
 from tflocation.images.registry import NotPulled, pull
@@ -44,13 +44,31 @@ UNPACKS_AT_ONCE = 2
 _COPY = 1 << 20
 
 
+class Shelf(Protocol):
+    """The part of `Engine` that keeps images."""
+
+    async def images(self) -> list[ImageInfo]:
+        """See `Engine.images`."""
+
+    async def has_image(self, digest: str) -> bool:
+        """See `Engine.has_image`."""
+
+    async def publish_image(
+        self, digest: str, names: tuple[str, ...], rootfs: Path, metadata: Mapping[str, str]
+    ) -> None:
+        """See `Engine.publish_image`."""
+
+    async def destroy_image(self, digest: str) -> None:
+        """See `Engine.destroy_image`."""
+
+
 class Images:
     """Everything about images that commands ask for. `directory` is a cache that nobody else writes to.
 
     Every method may raise CommandError, and EngineError from the engine.
     """
 
-    def __init__(self, engine: Engine, directory: Path, settings: ImageSettings | None = None) -> None:
+    def __init__(self, engine: Shelf, directory: Path, settings: ImageSettings | None = None) -> None:
         self._engine = engine
         self._settings = settings or ImageSettings()
         self._directory = directory

@@ -7,13 +7,9 @@ means library/NAME, one without a tag means the tag "latest").
 import re
 
 from tfd.protocol.errors import Code, CommandError
+from tfd.protocol.oci import is_name
 
 DEFAULT_HOST = "docker.io"
-_NAME = re.compile(
-    r"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|\[[0-9a-f:]+\]|[A-Za-z0-9-]+(?=:\d))(?::\d{1,5})?/)?"
-    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
-)
 _DIGEST_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
 _OWNER_MARK = "//"
 """No name has two slashes in a row, so what stands before them is an account."""
@@ -24,7 +20,7 @@ def check(name: str) -> str:
 
     Raises CommandError bad-parameter where it cannot be an image's name.
     """
-    if len(name) > 255 or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise CommandError(
             Code.BAD_PARAMETER,
             f"image name {name[:255]!r}: allowed is [HOST[:PORT]/]NAME[:TAG], in lower case",
