@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from tfd.config.kinds import Seconds, span_text  # noqa: E402 (the tree is on the path only now)
-from tfd.config.table import CONTAINER, DAEMON, HEALTH, LISTENER, LOCATION  # noqa: E402
+from tfd.config.table import (  # noqa: E402 (the tree is on the path only now)
+    CONTAINER,
+    DAEMON,
+    HEALTH,
+    LISTENER,
+    LOCATION,
+)
+from tfd.config.units import Seconds, span_text  # noqa: E402
 
 if TYPE_CHECKING:
     from tfd.config.table import Key, Section

@@ -20,8 +20,6 @@ from tfd.config.kinds import (
     Name,
     NetworkOf,
     Number,
-    Seconds,
-    Size,
     Text,
     TextTable,
     Whole,
@@ -29,6 +27,7 @@ from tfd.config.kinds import (
 )
 from tfd.config.model import Container, Daemon, Health, Listener, LocationAddress, ProxyProtocol, Restart
 from tfd.config.sources import Files, ImageOf, Volumes
+from tfd.config.units import Seconds, Size
 
 if TYPE_CHECKING:
     from tfd.config.kinds import Kind
