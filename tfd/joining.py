@@ -15,10 +15,10 @@ from tfd.loop import Loop
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.commands import NAME
 from tfd.protocol.errors import InviteError, KeyFileError, TfdError
+from tfd.protocol.events import Welcome
 from tfd.protocol.invite import Invite, parse_invite
 from tfd.protocol.keys import generate
 from tfd.protocol.schema import Mismatch
-from tfd.protocol.session import Welcome
 from tfd.status import StatusError, ask
 from tfd.transport import Keys
 

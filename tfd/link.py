@@ -16,9 +16,9 @@ from tfd.backoff import Backoff
 from tfd.config.model import Address
 from tfd.log import Log
 from tfd.loop import Loop, Timer
+from tfd.protocol.client_session import ClientSession
 from tfd.protocol.errors import Code, UsageError
-from tfd.protocol.session import (
-    ClientSession,
+from tfd.protocol.events import (
     Event,
     Failed,
     Lost,

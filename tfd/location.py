@@ -7,7 +7,7 @@ from typing import Any, Final
 from tfd.link import Answer, Failure, Link
 from tfd.log import Log
 from tfd.loop import Loop, Timer
-from tfd.protocol.session import Welcome
+from tfd.protocol.events import Welcome
 from tfd.stock import Stock
 from tfd.world import (
     ContainerState,

@@ -28,6 +28,10 @@ TURN: Final = 64
 CONNECT_LIMIT: Final = 3000
 """Milliseconds for the TCP connection, and again for the handshake on it."""
 
+SENT_LIMIT: Final = 6000
+"""Milliseconds that sent data may stay unacknowledged (TCP_USER_TIMEOUT, tcp(7)). Only this notices a path
+that still brings the location's heartbeats and loses ours."""
+
 _MONITORED: Final = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -192,6 +196,7 @@ def _dealer(context: "zmq.Context[zmq.Socket[bytes]]", keys: Keys) -> "zmq.Socke
         (zmq.RECONNECT_IVL, -1),
         (zmq.CONNECT_TIMEOUT, CONNECT_LIMIT),
         (zmq.HANDSHAKE_IVL, CONNECT_LIMIT),
+        (zmq.TCP_MAXRT, SENT_LIMIT),
         # Without it a frame is queued for a connection that may never be.
         (zmq.IMMEDIATE, 1),
         (zmq.CURVE_SERVERKEY, keys.location),

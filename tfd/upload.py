@@ -6,8 +6,8 @@ from typing import BinaryIO, Final
 from tfd.link import Answer, Failure, Link, StreamEvent
 from tfd.loop import Loop, Timer
 from tfd.protocol.errors import Code
+from tfd.protocol.events import StreamAborted, StreamCredit, StreamEnded
 from tfd.protocol.messages import MAX_CHUNK
-from tfd.protocol.session import StreamAborted, StreamCredit, StreamEnded
 
 TURN: Final = 8
 """Chunks sent before the loop serves others."""

@@ -35,11 +35,15 @@ class Blob:
 class LocationPeer:
     """One location in a thread of the test; use as a context manager.
 
-    `hello_limit` frames: `calls` lists every command that was asked for, in order.
+    `calls` lists every command that was asked for, in order, and `fail` the error for each that shall fail.
+    With `cut_blob_at` the first stream that would go beyond so many bytes is aborted there, once.
     """
 
-    def __init__(self, name: str = "peer", *, pair: KeyPair | None = None, port: int = 0) -> None:
+    def __init__(
+        self, name: str = "peer", *, pair: KeyPair | None = None, port: int = 0, host: str = "127.0.0.1"
+    ) -> None:
         self.name = name
+        self.host = host
         self.pair = pair or generate()
         self.port = port
         self.accounts: dict[str, str] = {}
@@ -69,9 +73,10 @@ class LocationPeer:
         router.router_mandatory = True
         router.curve_server = True
         router.curve_secretkey = self.pair.secret
-        self.port = self.port or router.bind_to_random_port("tcp://127.0.0.1")
-        if not router.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0"):
-            router.bind(f"tcp://127.0.0.1:{self.port}")
+        if self.port:
+            router.bind(f"tcp://{self.host}:{self.port}")
+        else:
+            self.port = router.bind_to_random_port(f"tcp://{self.host}")
         self._thread.start()
         return self
 
@@ -88,17 +93,26 @@ class LocationPeer:
         if expires_in > 0:
             self.tokens[token] = name
         expires = int(time() + expires_in)
-        return format_invite(Invite(name, "127.0.0.1", port or self.port, self.pair.public, token, expires))
+        invite = Invite(name, self.host, port or self.port, self.pair.public, token, expires)
+        return format_invite(invite)
 
     def event(self, name: str, body: dict[str, Any]) -> None:
         """Tell every session something."""
-        self._todo.append(lambda: [session.event(name, body) for session in self._sessions.values()])  # type: ignore[arg-type]
+
+        def tell() -> None:
+            for session in self._sessions.values():
+                session.event(name, body)
+
+        self._todo.append(tell)
 
     def revoke(self) -> None:
         """End every session for good."""
-        self._todo.append(
-            lambda: [session.close(Code.REVOKED, "the account was revoked") for session in self._sessions.values()]  # type: ignore[arg-type]
-        )
+
+        def end() -> None:
+            for session in self._sessions.values():
+                session.close(Code.REVOKED, "the account was revoked")
+
+        self._todo.append(end)
 
     def called(self, name: str) -> list[dict[str, Any]]:
         """Give the parameters of each call of a command so far."""
@@ -133,7 +147,7 @@ class LocationPeer:
         identity = self._router.recv()
         message = self._router.recv(copy=False)
         frame = message.bytes
-        user = str(message.get("User-Id"))
+        user = str(message["User-Id"])
         wanted = session_id_of(frame)
         session = self._sessions.get(identity)
         if wanted is not None and session is None:
@@ -289,8 +303,9 @@ class LocationPeer:
         return {}
 
     def _do_ticket_take(self, _session: ServerSession, call: Called) -> dict[str, Any]:
+        place = {"host": None, "port": 1, "lifetime": 60.0}
         tickets = [
-            {"id": generate().public[:16], "key": generate().public, "host": None, "port": 1, "lifetime": 60.0}
+            {"id": generate().public[:16], "key": generate().public} | place
             for _ in range(call.params["count"])
         ]
         return {"tickets": tickets, "cipher": "chacha20poly1305"}
