@@ -177,7 +177,7 @@ class Location:
 
     def ensure_image(self) -> None:
         """See to it that the location can have an image called nginx, if need be from Debian packages."""
-        if "nginx" in self.command("image", "list").split():
+        if any(name in ("nginx", "nginx:latest") for name in self.command("image", "list").split()):
             return
         if registry_has("nginx"):
             print("           the image nginx comes from a registry, at its first use")
