@@ -264,6 +264,7 @@ def test_a_silent_path_is_noticed_and_healed(daemon: Daemon, peer: LocationPeer,
 
 
 @pytest.mark.root
+@pytest.mark.slow
 def test_dropped_packets_are_noticed_and_healed(tmp_path: Path) -> None:
     """Within ten seconds each, in both directions and in either one; the container is the same."""
     directions: tuple[Direction, ...] = ("both", "in", "out")
