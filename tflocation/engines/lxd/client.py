@@ -98,6 +98,11 @@ class Client:
         """Give the name of this machine among the engine's."""
         return str(self._server["environment"]["server_name"])
 
+    def node_of(self, raw: Mapping[str, Any]) -> str:
+        """Give the node of an instance or a volume, which a lone engine does not name."""
+        location = raw.get("location") or "none"
+        return self.node if location == "none" else str(location)
+
     @property
     def header(self) -> str:
         """Give the prefix of the engine's own header fields."""

@@ -218,12 +218,12 @@ class Containers:
 
     async def _info(self, raw: dict[str, Any]) -> ContainerInfo:
         if not instances.ended_by_itself(raw):
-            return instances.info(raw, None)
+            return instances.info(raw, self._client.node_of(raw), None)
         key = raw["name"], raw["last_used_at"]
         if key not in self._exits:
             with suppress(EngineUnavailable):
                 self._exits[key] = await self._read_exit(raw["name"])
-        return instances.info(raw, self._exits.get(key))
+        return instances.info(raw, self._client.node_of(raw), self._exits.get(key))
 
     async def _read_exit(self, name: str) -> tuple[int, str] | None:
         try:

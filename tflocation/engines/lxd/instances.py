@@ -12,6 +12,7 @@ from tflocation.engines.interface import ContainerInfo, ContainerSpec, State
 from tflocation.engines.lxd.network import interface_device, raw_config
 
 DEFAULT_PROCESSES = 4096  # a fork bomb ends here
+SHUTDOWN_LIMIT = 10  # seconds that a process has when the machine goes down
 _CPU_PERIOD = 100  # milliseconds
 _OWN = "user.tfd."
 
@@ -54,6 +55,7 @@ def instance_body(
     """
     config = {
         "boot.autostart": "false",  # nothing runs before the firewall is there
+        "boot.host_shutdown_timeout": str(SHUTDOWN_LIMIT),
         "security.privileged": "false",
         "security.nesting": "false",
         guest_api: "false",
@@ -115,7 +117,7 @@ def ended_by_itself(raw: Mapping[str, Any]) -> bool:
     return is_made(raw) and raw["status"] == "Stopped"
 
 
-def info(raw: Mapping[str, Any], exit_code: tuple[int, str] | None) -> ContainerInfo:
+def info(raw: Mapping[str, Any], node: str, exit_code: tuple[int, str] | None) -> ContainerInfo:
     """Read an instance as the engine lists it. `exit_code` is code and reason where they are known."""
     config, devices = raw["config"], raw["devices"]
     state, code, reason = _state(raw, exit_code)
@@ -125,7 +127,7 @@ def info(raw: Mapping[str, Any], exit_code: tuple[int, str] | None) -> Container
         account=config.get(f"{_OWN}account", ""),
         name=config.get(f"{_OWN}name", ""),
         key=config.get(f"{_OWN}key", ""),
-        node=raw["location"],
+        node=node,
         image=config.get(f"{_OWN}image", ""),
         ip=devices.get("eth0", {}).get("ipv4.address", ""),
         state=state,

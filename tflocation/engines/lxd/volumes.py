@@ -141,7 +141,7 @@ class Volumes:
         except EngineError:
             used = 0  # a pool that does not count
         size = int(config["size"]) if config.get("size") else None
-        return VolumeInfo(config[_NAME], config[_ACCOUNT], raw.get("location", ""), size, used)
+        return VolumeInfo(config[_NAME], config[_ACCOUNT], self._client.node_of(raw), size, used)
 
 
 def _target(raw: dict[str, Any]) -> Query:
