@@ -158,6 +158,7 @@ class Proxy:
         for listening in self._listening.values():
             for bound in listening.bound.values():
                 bound.close()
+            listening.bound = {}
         self._listening = {}
         for connection in list(self._shared.connections):
             connection.abort()

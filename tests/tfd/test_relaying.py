@@ -24,7 +24,7 @@ from tests.support.dataplane import (
 from tests.support.waiting import wait_for
 
 NO_LINGER = struct.pack("ii", 1, 0)
-VOLUME = int(os.environ.get("TFD_TEST_VOLUME", 64 << 20))
+VOLUME = int(os.environ.get("TFD_TEST_VOLUME", str(64 << 20)))
 """Bytes each way of the volume tests; 1073741824 for the full measure."""
 
 
@@ -108,7 +108,7 @@ def _digest(connection: socket.socket) -> str:
 
 
 def test_a_client_that_ends_first_gets_the_whole_answer(plane: DataPlane) -> None:
-    """After the client's half-close the backend still sees all of the request, and the client all of the answer."""
+    """After a client's half-close the backend sees all of the request, and the client all of the answer."""
     seen: list[str] = []
 
     def serve(connection: socket.socket) -> None:
@@ -125,7 +125,7 @@ def test_a_client_that_ends_first_gets_the_whole_answer(plane: DataPlane) -> Non
 
 
 def test_a_server_that_ends_first_gets_the_whole_request(plane: DataPlane) -> None:
-    """After the backend's half-close the client gets all of the answer, and the backend all of the request."""
+    """After a backend's half-close the client gets all of the answer, and the backend all of the request."""
     seen: list[str] = []
     done = threading.Event()
 
@@ -222,7 +222,7 @@ def test_an_answer_before_a_reset_is_not_lost(plane: DataPlane) -> None:
 
 
 def test_a_channel_cut_in_the_middle_is_a_reset_for_both(plane: DataPlane) -> None:
-    """A channel that ends without an end of stream resets the client and the backend: nothing is cut silently."""
+    """A channel that ends without an end of stream resets client and backend: nothing is cut silently."""
     seen: list[bool] = []
     done = threading.Event()
 
@@ -296,7 +296,7 @@ def test_a_client_that_leaves_while_waiting_is_forgotten(plane: DataPlane) -> No
 
 
 def test_a_refusal_is_tried_again_without_losing_a_byte(plane: DataPlane) -> None:
-    """While the container's port refuses, the connection is kept; when it listens, it gets every byte once."""
+    """While the container's port refuses, the connection is kept; later it gets every byte once."""
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         target = reserved.getsockname()
     plane.route("web", target)

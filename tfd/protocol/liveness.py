@@ -1,4 +1,4 @@
-"""When a channel's TCP connection counts as dead. No I/O: options to set, and how to read the kernel's figures.
+"""When a channel's TCP connection counts as dead. No I/O: options, and how to read the kernel's figures.
 
 Keep-alive probes end an idle connection whose peer is gone, but the kernel sends none while data is on its
 way: then it retransmits for about 15 minutes (tcp(7), tcp_retries2). TCP_USER_TIMEOUT would shorten that, but

@@ -1,0 +1,49 @@
+"""Whether a connection is dead, from the kernel's figures."""
+
+import socket
+import struct
+
+import pytest
+
+from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, is_dead
+
+
+def info(retransmits: int = 0, probes: int = 0, unacknowledged: int = 0, silent: float = 0) -> bytes:
+    """The beginning of a struct tcp_info."""
+    return struct.pack("=2xBB20xI28xI", retransmits, probes, unacknowledged, int(silent * 1000))
+
+
+@pytest.mark.parametrize(
+    ("figures", "dead"),
+    [
+        (info(), False),
+        (info(silent=3600), False),
+        (info(retransmits=7, unacknowledged=5, silent=26), True),
+        (info(retransmits=2, unacknowledged=5, silent=26), False),
+        (info(retransmits=7, unacknowledged=5, silent=10), False),
+        (info(probes=1, silent=119), False),
+        (info(probes=4, silent=119), True),
+        (b"", False),
+    ],
+    ids=[
+        "fresh", "idle for an hour", "repeats into silence", "repeated twice", "silent for a moment",
+        "paused by its reader, which answers probes", "paused, and probes are not answered", "no figures",
+    ],
+)  # fmt: skip
+def test_only_silence_after_repetitions_is_death(figures: bytes, dead: bool) -> None:
+    """An idle or paused connection lives; one that repeats itself into silence is dead."""
+    assert is_dead(figures) is dead
+
+
+def test_the_kernel_gives_these_figures() -> None:
+    """A living connection with the channel's options set is not dead by the real kernel's figures."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()) as connection,
+    ):
+        for option in CHANNEL_OPTIONS:
+            connection.setsockopt(*option)
+        figures = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
+
+        assert len(figures) == INFO_SIZE
+        assert not is_dead(figures)
