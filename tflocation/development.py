@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -96,7 +97,8 @@ class PrivateEngine:
         environment["LXD_DIR" if self.kind == "lxd" else "INCUS_DIR"] = str(self.directory)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [found, "--group", "root"],
+                # A shell's background jobs ignore signals, and containers would inherit that.
+                ["env", "--default-signal", found, "--group", "root"],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -106,14 +108,15 @@ class PrivateEngine:
         self._wait_ready()
 
     def stop(self) -> None:
-        """Stop the containers and the engine, and remove all but its state directory."""
+        """Stop the engine as when a machine goes down, and remove all but its state directory."""
         if self.pid:
-            self._stop_containers()
             self._stop_daemon()
         leftovers.remove(self.directory, self.bridge)
 
     def destroy(self) -> None:
-        """Stop, and remove the state directory and the log too."""
+        """Kill the containers, stop, and remove the state directory and the log too."""
+        if self.pid:
+            self._kill_containers()
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
         if self.directory.exists():  # a subvolume or an immutable file: say which
@@ -134,6 +137,11 @@ class PrivateEngine:
                 f"the directory of a private engine must be absolute and at most {LONGEST_DIRECTORY} "
                 f"characters long, and {self.directory} is not"
             )
+        for parent in self.directory.parents:
+            if parent.exists() and not parent.stat().st_mode & stat.S_IXOTH:
+                raise DevelopmentError(
+                    f"containers' users cannot pass {parent}: chmod o+x it, or take another directory"
+                )
         for name in ("/etc/subuid", "/etc/subgid"):
             path = Path(name)
             if not path.exists() or not any(x.startswith("root:") for x in path.read_text().splitlines()):
@@ -163,8 +171,8 @@ class PrivateEngine:
         if status >= http.client.BAD_REQUEST:
             raise DevelopmentError(f"{self.kind} cannot make a storage pool: {answer.get('error')}")
 
-    def _stop_containers(self) -> None:
-        """Kill all containers at once: the daemon's own shutdown would ask each one politely."""
+    def _kill_containers(self) -> None:
+        """Kill all containers at once: the daemon's own shutdown asks each one first."""
         try:
             _, answer = self._ask(
                 "PUT", f"/1.0/instances?project={self.project}", {"state": {"action": "stop", "force": True}}
@@ -177,6 +185,7 @@ class PrivateEngine:
     def _stop_daemon(self) -> None:
         process = self._process
         assert process is not None
+        leftovers.end_file_helpers(self.directory)
         process.send_signal(signal.SIGPWR)
         try:
             process.wait(STOP_LIMIT)

@@ -62,6 +62,14 @@ def remove(directory: Path, bridge: str) -> None:
         _run("nft", *table.split())
 
 
+def end_file_helpers(directory: Path) -> None:
+    """End the engine's helpers that read files of stopped containers: they would keep their volumes mounted."""
+    for pid in _processes(directory):
+        with contextlib.suppress(OSError):
+            if b"\0forkfile\0" in Path("/proc", str(pid), "cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+
 def _run(*command: str) -> None:
     subprocess.run(command, check=False, capture_output=True, timeout=30)
 

@@ -220,6 +220,7 @@ class Client:
         query = {"timeout": str(int(limit))}
         async with self._send("GET", path, what=what, query=query, limit=limit + 5) as response:
             done = (await response.json(content_type=None))["metadata"]
+            if done is None: print("DEBUG", await response.text(), response.status)
         if done["status"] == "Running":
             raise EngineError(f"{what}: not done after {limit:.0f} s")
         if done["status"] != "Success":

@@ -24,7 +24,7 @@ from tflocation.engines.lxd.files import Files
 from tflocation.engines.lxd.images import Images
 from tflocation.engines.lxd.instances import Place, container_id, instance_body, volume_id
 from tflocation.engines.lxd.network import addresses, choose_address
-from tflocation.engines.lxd.process import EXIT, HOSTS, START, hosts_file, parse_exit, start_script
+from tflocation.engines.lxd.process import EXIT, HOSTS, START, Exit, hosts_file, parse_exit, start_script
 
 _EXIT_SIZE = 4096  # bytes
 _ADDRESS_TRIES = 5
@@ -42,7 +42,7 @@ class Containers:
         self._choosing = asyncio.Lock()
         self._busy: dict[str, asyncio.Lock] = {}
         self._users: Counter[str] = Counter()
-        self._exits: dict[tuple[str, str], tuple[int, str] | None] = {}
+        self._exits: dict[tuple[str, str], Exit | None] = {}
 
     async def raw(self) -> list[dict[str, Any]]:
         """Give the engine's own description of all our instances, with one request."""
@@ -125,7 +125,8 @@ class Containers:
     async def _finish(self, name: str) -> None:
         """Start it again unless it ended by itself while nobody looked."""
         async with self._alone(name):
-            if await self._read_exit(name) is None:
+            end = await self._read_exit(name)
+            if end is None or end.told:
                 with suppress(EngineError):
                     await self._start(name)
 
@@ -225,7 +226,7 @@ class Containers:
                 self._exits[key] = await self._read_exit(raw["name"])
         return instances.info(raw, self._client.node_of(raw), self._exits.get(key))
 
-    async def _read_exit(self, name: str) -> tuple[int, str] | None:
+    async def _read_exit(self, name: str) -> Exit | None:
         try:
             content = await self._files.fetch(name, EXIT, _EXIT_SIZE)
         except EngineUnavailable:

@@ -1,7 +1,9 @@
 """Files of a container, running or stopped, through the engine's file API, which cannot be led out of it."""
 
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from tflocation.engines.interface import EngineError, NotFound
 from tflocation.engines.lxd.client import Client
@@ -33,15 +35,15 @@ class Files:
             await self._write(container_id, path, content, mode)
 
     async def _write(self, container_id: str, path: str, content: bytes | Path, mode: int) -> None:
-        data = content if isinstance(content, bytes) else _chunks(content)
-        await self._client.upload(
-            _api(container_id),
-            data,
-            what=f"{path} of {container_id}",
-            query={"path": path},
-            headers={"type": "file", "uid": "0", "gid": "0", "mode": f"{mode:04o}", "write": "overwrite"},
-            limit=UPLOAD_LIMIT,
-        )
+        with _opened(content) as file:
+            await self._client.upload(
+                _api(container_id),
+                _chunks(file),
+                what=f"{path} of {container_id}",
+                query={"path": path},
+                headers={"type": "file", "uid": "0", "gid": "0", "mode": f"{mode:04o}", "write": "overwrite"},
+                limit=UPLOAD_LIMIT,
+            )
 
     async def _make_directories(self, container_id: str, directory: PurePosixPath) -> None:
         for path in (*reversed(directory.parents), directory):
@@ -60,7 +62,15 @@ def _api(container_id: str) -> str:
     return f"/1.0/instances/{container_id}/files"
 
 
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+def _opened(content: bytes | Path) -> BinaryIO:
+    if isinstance(content, bytes):
+        return io.BytesIO(content)
+    try:
+        return content.open("rb")
+    except OSError as error:
+        raise EngineError(f"{content}: {error.strerror}") from error
+
+
+async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk

@@ -10,6 +10,7 @@ from typing import Any
 
 from tflocation.engines.interface import ContainerInfo, ContainerSpec, State
 from tflocation.engines.lxd.network import interface_device, raw_config
+from tflocation.engines.lxd.process import Exit
 
 DEFAULT_PROCESSES = 4096  # a fork bomb ends here
 SHUTDOWN_LIMIT = 10  # seconds that a process has when the machine goes down
@@ -117,10 +118,10 @@ def ended_by_itself(raw: Mapping[str, Any]) -> bool:
     return is_made(raw) and raw["status"] == "Stopped"
 
 
-def info(raw: Mapping[str, Any], node: str, exit_code: tuple[int, str] | None) -> ContainerInfo:
-    """Read an instance as the engine lists it. `exit_code` is code and reason where they are known."""
+def info(raw: Mapping[str, Any], node: str, end: Exit | None) -> ContainerInfo:
+    """Read an instance as the engine lists it; it is on `node`. `end` is how its process ended, if known."""
     config, devices = raw["config"], raw["devices"]
-    state, code, reason = _state(raw, exit_code)
+    state, reason = _state(raw, end)
     allowance = config.get("limits.cpu.allowance")
     return ContainerInfo(
         id=raw["name"],
@@ -131,7 +132,7 @@ def info(raw: Mapping[str, Any], node: str, exit_code: tuple[int, str] | None) -
         image=config.get(f"{_OWN}image", ""),
         ip=devices.get("eth0", {}).get("ipv4.address", ""),
         state=state,
-        exit=code,
+        exit=end.code if end else None,
         reason=reason,
         created=datetime.fromisoformat(raw["created_at"]).timestamp(),
         volumes=tuple(json.loads(config.get(f"{_OWN}volumes", "[]"))),
@@ -141,22 +142,19 @@ def info(raw: Mapping[str, Any], node: str, exit_code: tuple[int, str] | None) -
     )
 
 
-def _state(raw: Mapping[str, Any], exit_code: tuple[int, str] | None) -> tuple[State, int | None, str]:
+def _state(raw: Mapping[str, Any], end: Exit | None) -> tuple[State, str]:
     if not is_made(raw):
-        return State.CREATED, None, "it is being made"
-    if raw["status"] in ("Running", "Frozen", "Ready"):
-        return State.RUNNING, None, ""
-    if raw["status"] in ("Starting", "Stopping"):
-        return State.STARTING if raw["status"] == "Starting" else State.RUNNING, None, ""
+        return State.CREATED, "it is being made"
+    if raw["status"] == "Starting":
+        return State.STARTING, ""
+    if raw["status"] != "Stopped":
+        return State.RUNNING, ""
     if raw["config"].get(WANTED) == "stopped":
-        return State.STOPPED, exit_code[0] if exit_code else None, "stopped on request"
-    if exit_code is None:
-        return State.FAILED, None, "it was killed, or never ran"
-    code, reason = exit_code
-    if not reason:
-        way = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
-        reason = f"its process {way}"
-    return State.STOPPED if code == 0 else State.FAILED, code, reason
+        return State.STOPPED, "stopped on request"
+    if end is None:
+        return State.FAILED, "it was killed, or never ran"
+    way = f"was killed by signal {end.code - 128}" if end.code > 128 else f"ended with exit code {end.code}"
+    return State.FAILED if end.code else State.STOPPED, end.reason or f"its process {way}"
 
 
 def connections(raw: Mapping[str, Any]) -> Sequence[str]:

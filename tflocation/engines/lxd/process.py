@@ -6,6 +6,7 @@ itself. It forwards the stop signal, reaps orphans, and ends with its process, a
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from tflocation.engines.interface import ProcessSpec
 
@@ -20,12 +21,20 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOT_EXECUTABLE = 126  # as a shell gives it
 NOT_FOUND = 127
 
+_TOLD = "told to stop"
+
 # `start-stop-daemon` alone among busybox's programs changes to a numeric user and group; it wants the user in
 # /etc/passwd, so one who is missing is added there. Its -p, a file that never exists, keeps it from looking
 # for other processes of the same program.
+# A session leader takes the terminal that it opens; without one there is no `set -m`, and without that a
+# background process of a shell ignores SIGINT and SIGQUIT.
 _SCRIPT = """\
+exec </dev/console >/dev/console 2>&1
+set -m
 rm -f {exit}
-mkdir -p /etc /tmp
+mkdir -p /etc /tmp /dev/shm /dev/mqueue
+mount -t tmpfs -o nosuid,nodev,mode=1777 shm /dev/shm
+mount -t mqueue -o nosuid,nodev,noexec mqueue /dev/mqueue
 [ -k /tmp ] || chmod 1777 /tmp
 rm -f /etc/resolv.conf /etc/hosts
 printf 'nameserver %s\\n' {gateway} >/etc/resolv.conf
@@ -36,8 +45,10 @@ for volume in {volumes}; do
     [ "$(stat -c %u:%g "$volume")$(ls -A "$volume")" = 0:0 ] && chown {uid}:{gid} "$volume"
 done
 
+told=
 finish() {{
     echo "$1 $2" >{exit}
+    [ -z "$told" ] || echo "{told}" >>{exit}
     [ -z "$2" ] || echo "$2"
     exit "$1"
 }}
@@ -64,7 +75,7 @@ shift
 
 child=
 interrupted=
-trap 'interrupted=1; [ -z "$child" ] || kill -{signal} "$child"' TERM INT PWR HUP
+trap 'told=1 interrupted=1; [ -z "$child" ] || kill -{signal} "$child"' TERM INT PWR HUP
 [ -c /dev/console ] && chown {uid}:{gid} /dev/console
 {switch}{busybox} env -i {environment} "$program" "$@" </dev/null &
 child=$!
@@ -73,7 +84,9 @@ while :; do
     before=$code interrupted=
     wait "$child"
     code=$?
-    [ -n "$interrupted" ] || break
+    [ -z "$interrupted" ] || continue
+    kill -0 "$child" 2>/dev/null || break
+    sleep 1 # a stopped process is not over
 done
 # A process that ended at the very moment of a signal is known no more at the second look.
 [ "$code" = {not_found} ] && [ -n "$before" ] && code=$before
@@ -90,6 +103,7 @@ def start_script(process: ProcessSpec, *, gateway: str, mounts: Sequence[str]) -
     switch = f"{BUSYBOX} start-stop-daemon -S -q -p {DIRECTORY}/none -c {process.uid}:{process.gid} -x "
     return _SCRIPT.format(
         exit=EXIT,
+        told=_TOLD,
         hosts=HOSTS,
         busybox=BUSYBOX if process.uid == process.gid == 0 else f"{BUSYBOX} --",
         switch="" if process.uid == process.gid == 0 else switch,
@@ -113,9 +127,19 @@ def hosts_file(name: str, ip: str, others: Mapping[str, str]) -> str:
     return "".join(f"{line}\n" for line in [*lines, *(f"{ip} {name}" for name, ip in sorted(others.items()))])
 
 
-def parse_exit(text: str) -> tuple[int, str] | None:
-    """Read what the script left: exit code and reason. None where a container has spoilt the file."""
-    code, _, reason = text.partition("\n")[0].partition(" ")
-    if not code.isascii() or not code.isdigit() or int(code) > 255:
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended: its code, one line of words or none, and whether it was told to stop before."""
+
+    code: int
+    reason: str
+    told: bool
+
+
+def parse_exit(text: str) -> Exit | None:
+    """Read what the script left. None where a container has spoilt the file."""
+    line, _, rest = text.partition("\n")
+    code, _, reason = line.partition(" ")
+    if not code.isascii() or not code.isdigit() or len(code) > 3:
         return None
-    return int(code), "".join(x for x in reason if x.isprintable())[:200]
+    return Exit(int(code), "".join(x for x in reason if x.isprintable())[:200], rest.strip() == _TOLD)
