@@ -21,7 +21,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
-MEMORY = 1 << 30
+MEMORY = 1 << 29
 """Bytes of address space, against headers that claim to be huge."""
 _CHUNK = 1 << 20
 
@@ -30,7 +30,7 @@ class Refused(Exception):  # noqa: N818 - it names what happened
     """The layers are not unpacked; the message says why."""
 
 
-class _Budget:
+class Budget:
     """What is left of the bytes and the members that the image may have."""
 
     def __init__(self, size: int, files: int) -> None:
@@ -38,6 +38,7 @@ class _Budget:
         self._files = self._files_left = files
 
     def take(self, size: int) -> None:
+        """Count one member. Raises Refused."""
         self._size_left -= size
         self._files_left -= 1
         if self._size_left < 0:
@@ -61,7 +62,10 @@ def expand(path: Path, target: Path, limit: int) -> tuple[str, int]:
     state = hashlib.sha256()
     size = 0
     command = ["zstd", "--decompress", "--stdout", "--quiet", "--memory=128MiB", "--", os.fspath(path)]
-    with target.open("wb") as out, subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with (
+        target.open("wb") as out,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process,
+    ):
         assert process.stdout is not None
         while chunk := process.stdout.read(_CHUNK):
             size += len(chunk)
@@ -75,7 +79,7 @@ def expand(path: Path, target: Path, limit: int) -> tuple[str, int]:
     return f"sha256:{state.hexdigest()}", size
 
 
-def scan(path: Path, budget: _Budget) -> None:
+def scan(path: Path, budget: Budget) -> None:
     """Count what a tar file, plain or compressed with gzip, holds. Raises Refused."""
     with path.open("rb") as raw:
         file = gzip.GzipFile(fileobj=raw) if kind_of(path) == "gzip" else raw
@@ -91,7 +95,7 @@ def scan(path: Path, budget: _Budget) -> None:
 
 def examine(space: Path, size: int, files: int, layers: list[Path]) -> list[dict[str, object]]:
     """Look through all layers; see the module's description. Raises Refused."""
-    budget = _Budget(size, files)
+    budget = Budget(size, files)
     found: list[dict[str, object]] = []
     for number, layer in enumerate(layers):
         kind = kind_of(layer)

@@ -21,8 +21,8 @@ import time
 from asyncio import to_thread
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from tfd.protocol.errors import Code, CommandError
 from tfd.protocol.oci import is_digest
@@ -48,7 +48,7 @@ class _File:
 class BlobWriter:
     """One upload. `offset` is the number of bytes that are there already, where the sender goes on."""
 
-    def __init__(self, digest: str, size: int, file: BinaryIO | None, path: Path, target: Path) -> None:
+    def __init__(self, digest: str, size: int, file: FileIO | None, path: Path, target: Path) -> None:
         self.digest = digest
         self.size = size
         self.offset = size if file is None else 0
@@ -96,8 +96,10 @@ class BlobWriter:
             )
         if self._file is None or not data:
             return
+        left = memoryview(data)
         try:
-            self._file.write(data)
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             self.close()
             raise CommandError(Code.LIMIT, f"the location's disk cannot take it: {error.strerror}") from error
@@ -247,7 +249,7 @@ class BlobStore:
         found = sorted(_files(self._partial, f"{name}."), key=lambda file: -file.size)
         new = self._partial / f"{name}.{secrets.token_hex(4)}"
         for path in (*(file.path for file in found), new):
-            file = path.open("a+b")
+            file = path.open("a+b", buffering=0)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
