@@ -102,7 +102,7 @@ class Book:
         if not NAME.fullmatch(invite.name):
             raise CommandError(
                 Code.BAD_PARAMETER,
-                f"account name {invite.name!r}: allowed are 1 to 63 letters, digits, dots, dashes, underscores",
+                f"account name {invite.name!r}: allowed are 1 to 63 letters, digits, '.', '-' and '_'",
             )
         existing = self.accounts.get(invite.name)
         if existing is not None and not existing.revoked:

@@ -33,12 +33,15 @@ class RuntimeServer:
     """The service's end: answers `status`, and `refresh` after the accounts were changed."""
 
     def __init__(
-        self, status: Callable[[], Awaitable[dict[str, Any]]], refresh: Callable[[], Awaitable[None]]
+        self,
+        path: Path,
+        status: Callable[[], Awaitable[dict[str, Any]]],
+        refresh: Callable[[], Awaitable[None]],
     ) -> None:
         self._status = status
         self._refresh = refresh
         self._server: asyncio.Server | None = None
-        self._path = socket_path()
+        self._path = path
 
     async def start(self) -> None:
         """Listen. Raises OSError, also where another service answers on the same socket."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 from collections import Counter
@@ -28,7 +29,7 @@ from tflocation.engines.lxd.settings import EngineSettings
 from tflocation.follower import Follower
 from tflocation.images import Images, ImageSettings
 from tflocation.inventory import Difference, Gone, Inventory
-from tflocation.runtime import RuntimeServer
+from tflocation.runtime import RuntimeServer, socket_path
 from tflocation.state import StartError, state_directory
 from tflocation.tickets import Tickets
 
@@ -71,18 +72,30 @@ def make_images(config: Config, engine: Engine, directory: Path) -> Images:
 
 
 class Service:
-    """One location's service. `path` is the file that `config` was read from, for SIGHUP."""
+    """One location's service.
 
-    def __init__(self, config: Config, path: Path, engine: Engine) -> None:
+    Args:
+        config: its settings.
+        path: the file that they were read from, for `reload`.
+        engine: what runs the containers.
+        state: the directory of its key pair and cache.
+        runtime: the socket for commands on this machine.
+
+    Raises StartError where its key pair cannot be used.
+
+    """
+
+    def __init__(self, config: Config, path: Path, engine: Engine, state: Path, runtime: Path) -> None:
         self._path = path
         self._config = config
         self._stopping = asyncio.Event()
-        self._notifier = sdnotify.SystemdNotifier()
+        # Outside systemd it would only hold a socket that leads nowhere.
+        self._notifier = sdnotify.SystemdNotifier() if "NOTIFY_SOCKET" in os.environ else None
         try:
-            pair = keys.load_or_create(state_directory() / "location.key")
+            pair = keys.load_or_create(state / "location.key")
         except KeyFileError as error:
             raise StartError(str(error)) from error
-        directory = config.cache_directory or state_directory() / "images"
+        directory = config.cache_directory or state / "images"
         counters: Counter[str] = Counter()
         tickets = Tickets()
         self._services = Services(
@@ -98,18 +111,17 @@ class Service:
             counters=counters,
             tell=self._tell,
         )
+        self.public_key = pair.public
+        self.port = 0
+        """Of the control socket, once it is bound."""
         self._control = Control(self._services, pair)
         self._services.accounts_changed = self._control.accounts_changed
         self._services.sessions = self._control.sessions
         self._follower = Follower(self._services)
-        self._runtime = RuntimeServer(self._status, self._follower.refresh_accounts)
+        self._runtime = RuntimeServer(runtime, self._status, self._follower.refresh_accounts)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises StartError, and EngineError where the engine is unusable."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        """Serve until `stop`. Raises StartError, and EngineError where the engine is unusable."""
         try:
             await self._start()
             follower = asyncio.create_task(self._follower.run())
@@ -123,24 +135,30 @@ class Service:
         finally:
             await self._stop()
 
+    def stop(self) -> None:
+        """Have `run` end in order."""
+        self._stopping.set()
+
     async def _start(self) -> None:
         _raise_descriptors()
         config = self._config
         try:
             await self._services.images.open()
             await self._runtime.start()
-            await self._listen_channels(config.channel_listen)
         except OSError as error:
-            raise StartError(f"{config.channel_listen}: {error.strerror or error}") from error
+            raise StartError(str(error)) from error
+        await self._listen_channels(config.channel_listen)
         try:
-            port = self._control.start(config.listen)
+            self.port = self._control.start(config.listen)
         except (OSError, zmq.ZMQError) as error:
             raise StartError(f"cannot listen on {config.listen}: {error.strerror or error}") from error
         log.info(
             "listening",
-            extra={"fields": {"control": port, "channels": self._services.channel_port, "name": config.name}},
+            extra={
+                "fields": {"control": self.port, "channels": self._services.channel_port, "name": config.name}
+            },
         )
-        self._notifier.notify(f"READY=1\nSTATUS=location {config.name} on port {port}")
+        self._notify(f"READY=1\nSTATUS=location {config.name} on port {self.port}")
 
     async def _listen_channels(self, address: Address) -> None:
         try:
@@ -150,7 +168,7 @@ class Service:
         self._services.channel_port = self._services.channels.ports[0]
 
     async def _stop(self) -> None:
-        self._notifier.notify("STOPPING=1")
+        self._notify("STOPPING=1")
         self._runtime.close()
         self._control.close()
         self._services.channels.close()
@@ -162,7 +180,7 @@ class Service:
             log.warning("gave up waiting for the orderly end", extra={"fields": {"seconds": STOP_LIMIT}})
         log.info("stopped")
 
-    def _reload(self) -> None:
+    def reload(self) -> None:
         """Take over from the file what can change without a restart; a wrong file changes nothing."""
         try:
             fresh = settings.load(self._path)
@@ -185,6 +203,11 @@ class Service:
         log.info(
             "configuration reloaded", extra={"fields": {"changed": ", ".join(sorted(changed)) or "nothing"}}
         )
+
+    def _notify(self, text: str) -> None:
+        """Tell systemd (sd_notify(3))."""
+        if self._notifier is not None:
+            self._notifier.notify(text)
 
     def _tell(self, differences: Iterable[Difference]) -> None:
         differences = list(differences)
@@ -209,7 +232,12 @@ def run(config: Config, path: Path) -> None:
     """Run the service until it is asked to stop. Raises StartError, EngineError."""
 
     async def serve() -> None:
-        await Service(config, path, make_engine(config)).run()
+        service = Service(config, path, make_engine(config), state_directory(), socket_path())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, service.stop)
+        loop.add_signal_handler(signal.SIGHUP, service.reload)
+        await service.run()
 
     try:
         asyncio.run(serve())

@@ -158,7 +158,12 @@ async def _node(services: Services, account: str, parameters: Mapping[str, Any],
         for volume in (await services.engine.volumes() if volumes else [])
         if volume.account == account
     }
-    held = _node_of_volumes([present[name] for name in volumes if name in present], asked)
+    # A lone engine names no node for its volumes: they lie on the only one.
+    held = (
+        _node_of_volumes([present[name] for name in volumes if name in present], asked)
+        if len(nodes) > 1
+        else None
+    )
     chosen = asked or held
     if chosen is None:
         return _best(services, account, parameters["name"], list(nodes.values()))
