@@ -149,7 +149,7 @@ class Attempt:
             and not ours.isdisjoint(copy.view.volumes)
         ]
         self.stops = bool(rivals)
-        running = [copy for copy in rivals if copy.runs]
+        running = [copy for copy in rivals if copy.runs or copy.busy(turn)]
         for copy in rivals:
             copy.held_back = True
         for copy in running:

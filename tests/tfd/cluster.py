@@ -303,10 +303,9 @@ class Simulation:
             assert deadline is None or deadline > self.now, "the supervisor wants to decide again at once"
             nexts = [end] + [at for at, _, _ in self._queue[:1]] + ([deadline] if deadline else [])
             self.now = min(nexts)
-            if self.now >= end:
-                self.now = end
-                break
             self._due = self._due or (deadline is not None and deadline <= self.now)
+            if self.now >= end:
+                break
             while self._queue and self._queue[0][0] <= self.now:
                 heapq.heappop(self._queue)[2]()
         self._settle()

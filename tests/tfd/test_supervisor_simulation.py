@@ -1,5 +1,6 @@
 """Anything in any order, then quiet: what must hold whatever happened."""
 
+from functools import partial
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -136,7 +137,7 @@ class Chaos(RuleBasedStateMachine):
         simulation.errors.clear()
         simulation.delay = 0.2
         for name, location in simulation.locations.items():
-            location.nodes = {each: node(each) for each in NODES}
+            simulation.change(partial(location.nodes.update, {each: node(each) for each in NODES}))
             simulation.connect(name)
         simulation.run(QUIET)
         self._check_quiet()
