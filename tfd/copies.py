@@ -6,6 +6,7 @@ copy of it. There is one copy in quiet times and there are two during a hand-ove
 
 from dataclasses import replace
 
+from tfd.config.model import Restart
 from tfd.placement import Place
 from tfd.turn import Turn
 from tfd.world import (
@@ -86,6 +87,13 @@ class Copy:
         return self.view.state in ENDED
 
     @property
+    def ending(self) -> str:
+        """How its process ended."""
+        code = "" if self.view.exit is None else f" with exit code {self.view.exit}"
+        detail = f": {self.view.reason}" if self.view.reason else ""
+        return f"its process ended{code}{detail}"
+
+    @property
     def verdict_reason(self) -> str:
         """Why the last probe failed, empty where it did not."""
         return self._verdict_reason if self._verdict is Verdict.BAD else ""
@@ -124,6 +132,12 @@ class Copy:
         if self.answered or turn.reached(self.running_since + START_LIMIT):
             return self.verdict_reason
         return ""
+
+    def finished(self, restart: Restart) -> bool:
+        """Tell whether its process has ended and `restart` says that it stays so."""
+        if not self.ended or self.held_back or not self.reachable:
+            return False
+        return restart is Restart.NO or (restart is Restart.ON_FAILURE and self.view.exit == 0)
 
     def watch(self, probe: Probe | None, turn: Turn) -> None:
         """Have it probed: often until it first answers, then as declared."""

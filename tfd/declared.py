@@ -1,8 +1,10 @@
 """What the configuration asks for, in the words of the wire: names, keys, volumes and probes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tfd.config.model import Config, Container, Health
+from tfd.placement import Place, Request
 from tfd.world import Probe
 
 DIGEST_LENGTH = 24
@@ -32,6 +34,22 @@ class Declared:
     def volumes(self) -> tuple[tuple[str, str], ...]:
         """Pairs of a volume's name on the wire and its mount point."""
         return tuple((f"{self.environment}/{name}", mount) for name, mount in self.container.volumes)
+
+    def fits(self, location: str, key: str) -> bool:
+        """Tell whether a container at a location was created from this declaration and may be there."""
+        allowed = self.container.locations
+        return self.generation(key) is not None and (not allowed or location in allowed)
+
+    def request(self, homes: Mapping[str, Place]) -> Request:
+        """Give what it needs of a node; `homes` is where its volumes are being created."""
+        return Request(
+            name=self.wire_name,
+            image=self.container.image,
+            memory=self.container.memory,
+            locations=self.container.locations,
+            volumes=tuple(name for name, _ in self.volumes),
+            homes=homes,
+        )
 
     def key(self, generation: int) -> str:
         """Give the idempotency key under which this declaration is created for the n-th time."""

@@ -15,15 +15,14 @@ interrupted it.
 
 from collections.abc import Mapping
 
-from tfd.attempt import STOP_TIMEOUT, Attempt
-from tfd.backoff import Backoff
-from tfd.config.model import Restart
+from tfd.attempt import Attempt
 from tfd.copies import START_LIMIT, Copy
 from tfd.declared import Declared
-from tfd.placement import NoPlace, Place, Request, best_node
+from tfd.history import History
+from tfd.placement import NoPlace, Place, best_node
 from tfd.turn import TRANSIENT, Turn
+from tfd.upkeep import Upkeep
 from tfd.world import (
-    ContainerState,
     ContainerView,
     Level,
     LocationAction,
@@ -35,20 +34,15 @@ from tfd.world import (
     WatchHealth,
 )
 
-FAILURE_WINDOW = 300.0
-"""Seconds for which a failure on a node counts against it."""
 FAILURES_TO_MOVE = 3
 """Failures on one node within the window after which another node is tried."""
-STOP_FIRST_DELAY = 300.0
-STOP_FIRST_CAP = 3600.0
-"""Seconds between two tries to replace a container with volumes, since each one interrupts its service."""
 
 
 class Replica:
     """The state machine of one declared container; see the module.
 
     `serving` is the copy in force, `attempt` the try to have another. `condemned` are copies that must not be
-    used again. `route` is where the proxy was told to lead, `reason` why the last thing failed.
+    used again. `route` is where the proxy was told to lead, `placement` why it is where it is.
     """
 
     def __init__(self, declared: Declared, now: float, lease: float, homes: dict[str, Place]) -> None:
@@ -60,17 +54,15 @@ class Replica:
         self.condemned: set[Route] = set()
         self.route: Route | None = None
         self.answered = False
-        self.restarts = 0
-        self.reason = ""
+        self.history = History(declared.name)
+        self.upkeep = Upkeep(self.history)
         self.placement = ""
         self.no_place: NoPlace | None = None
         self._homes = homes
         self._declared_at = now
         self._generation = 0
+        self._was_well = False
         self._given_up: set[tuple[str, str]] = set()
-        self._failures: list[tuple[float, Place]] = []
-        self._retry = Backoff(declared.name)
-        self._stop_first = self._slow_backoff()
 
     @property
     def current(self) -> Copy | None:
@@ -85,12 +77,10 @@ class Replica:
         changed = declared.digest != self.declared.digest
         self.declared = declared
         if changed:
-            self.reason = ""
+            self.history.forgive()
             self.answered = False
             self._declared_at = now
             self._generation += 1
-            self._retry = Backoff(declared.name)
-            self._stop_first = self._slow_backoff()
 
     def step(
         self, turn: Turn, views: Mapping[Route, tuple[LocationView, ContainerView]], settled: bool
@@ -101,9 +91,7 @@ class Replica:
         self._replace(turn, settled)
         self._tend(turn)
         self._direct(turn)
-        current = self.current
-        if current is not None and (current.good(self.declared.probe) or self.finished(current)):
-            self._note_good(turn)
+        self._note_good(turn)
 
     def started(self, turn: Turn) -> bool:
         """Tell whether it answered once, or had the time to."""
@@ -112,7 +100,7 @@ class Replica:
     def leaving(self) -> list[Route]:
         """Give the copies that have to go: the condemned, and all others once the one in force is good."""
         current = self.current
-        secure = current is not None and (current.good(self.declared.probe) or self.finished(current))
+        secure = current is not None and self._is_well(current)
         fits = current is not None and self._fits(current)
         return [
             ref
@@ -126,13 +114,6 @@ class Replica:
             )
         ]
 
-    def finished(self, copy: Copy) -> bool:
-        """Tell whether its process has ended and `restart` says that it stays so."""
-        if not copy.ended or copy.held_back or not copy.reachable:
-            return False
-        restart = self.declared.container.restart
-        return restart is Restart.NO or (restart is Restart.ON_FAILURE and copy.view.exit == 0)
-
     def took(self, action: LocationAction, code: str, message: str, now: float) -> None:
         """Take in how an action ended; `code` is empty where it succeeded."""
         if self.attempt is not None:
@@ -145,11 +126,11 @@ class Replica:
                 if copy is not None:
                     copy.watch_failed()
             case StartContainer(location, container) if Route(location, container) == self.serving:
-                self.reason = f"it cannot be started: {message}"
+                self.history.reason = f"it cannot be started: {message}"
                 if code not in TRANSIENT and self.current is not None:
-                    self._failures.append((now, self.current.place))
+                    self.history.count(now, self.current.place, self.history.reason)
             case StopContainer(location, container, _) if Route(location, container) == self.serving:
-                self.reason = f"it cannot be stopped: {message}"
+                self.history.reason = f"it cannot be stopped: {message}"
             case _:
                 pass
 
@@ -171,10 +152,10 @@ class Replica:
             generation = self.declared.generation(view.key)
             if generation is not None:
                 self._generation = max(self._generation, generation + 1)
-        self._failures = [(at, place) for at, place in self._failures if at > turn.now - FAILURE_WINDOW]
+        self.history.prune(turn.now)
         if lost is not None and lost.ref not in self.copies:
             self.serving = None
-            self._struck(turn, lost.place, f"its container at {lost.ref.location} is gone")
+            self.history.struck(turn, lost.place, f"its container at {lost.ref.location} is gone")
 
     def _choose(self, turn: Turn) -> None:
         """Say which copy is in force: the one before, unless it is bad and there is a good one."""
@@ -215,10 +196,11 @@ class Replica:
         )
 
     def _fits(self, copy: Copy) -> bool:
-        allowed = self.declared.container.locations
-        return self.declared.generation(copy.view.key) is not None and (
-            not allowed or copy.ref.location in allowed
-        )
+        return self.declared.fits(copy.ref.location, copy.view.key)
+
+    def _is_well(self, copy: Copy) -> bool:
+        """Tell whether a copy does what is asked of it."""
+        return copy.good(self.declared.probe) or copy.finished(self.declared.container.restart)
 
     # Another one
 
@@ -237,7 +219,7 @@ class Replica:
                 if turn.reached(current.lost_since + self.lease)
                 else ""
             )
-        failures = self._failures_at(current.place)
+        failures = self.history.failures_at(current.place)
         if failures >= FAILURES_TO_MOVE and (current.failure or self.attempt is not None):
             return f"{failures} failures on {current.place}"
         return ""
@@ -271,9 +253,7 @@ class Replica:
         return ""
 
     def _begin(self, turn: Turn, reason: str, settled: bool) -> None:
-        if not turn.reached(self._retry.until):
-            return
-        if self.current is not None and not turn.reached(self._stop_first.until):
+        if not self.history.may_try(turn) or (self.current and not self.history.may_interrupt(turn)):
             return
         ready = [
             copy
@@ -289,20 +269,12 @@ class Replica:
         self._place_anew(turn, reason)
 
     def _place_anew(self, turn: Turn, reason: str) -> None:
-        container = self.declared.container
-        request = Request(
-            name=self.declared.wire_name,
-            image=container.image,
-            memory=container.memory,
-            locations=container.locations,
-            volumes=tuple(name for name, _ in self.declared.volumes),
-            homes=self._homes,
-        )
-        choice = best_node(request, turn.world, self._failures_at, self._copies_at)
+        request = self.declared.request(self._homes)
+        choice = best_node(request, turn.world, self.history.failures_at, self._copies_at)
         if isinstance(choice, NoPlace):
             if self.no_place is None or choice.waiting is not self.no_place.waiting:
                 level = Level.INFO if choice.waiting else Level.WARNING
-                self._log(turn, level, f"cannot be created: {choice.reason}")
+                self.history.log(turn, level, f"cannot be created: {choice.reason}")
             self.no_place = choice
             return
         self.no_place = None
@@ -313,7 +285,7 @@ class Replica:
             self._homes.setdefault(name, choice.place)
         self.placement = choice.reason
         self.attempt = Attempt(self.declared, choice.place, self.declared.key(self._generation))
-        self._log(turn, Level.INFO, f"creating it on {choice.place} since {reason}; {choice.reason}")
+        self.history.log(turn, Level.INFO, f"creating it on {choice.place} since {reason}; {choice.reason}")
 
     def _further(self, turn: Turn, attempt: Attempt) -> None:
         clear = attempt.advance(turn, self.copies.values())
@@ -334,12 +306,14 @@ class Replica:
         attempt.seen_at = turn.now if attempt.seen_at is None else attempt.seen_at
         probe = self.declared.probe
         copy.watch(probe, turn)
-        if copy.settled(probe, turn) or (self.finished(copy) and copy.view.exit == 0):
+        if copy.settled(probe, turn) or (
+            copy.finished(self.declared.container.restart) and copy.view.exit == 0
+        ):
             self._take_over(turn, copy)
         elif not copy.runs and attempt.may_start(copy):
             attempt.started = copy.start(turn)
         elif copy.ended:
-            attempt.failure = _ending(copy)
+            attempt.failure = copy.ending
         elif turn.reached(attempt.seen_at + START_LIMIT):
             attempt.failure = f"no answer within {START_LIMIT:.0f} s: {copy.verdict_reason or 'no verdict'}"
 
@@ -348,16 +322,18 @@ class Replica:
         self.serving = copy.ref
         self.attempt = None
         if before is not None:
-            self._log(turn, Level.INFO, f"the one on {copy.place} takes over from the one on {before.place}")
+            self.history.log(
+                turn, Level.INFO, f"the one on {copy.place} takes over from the one on {before.place}"
+            )
 
     def _fail(self, turn: Turn, attempt: Attempt) -> None:
         kept = "; the one before it is kept" if self.current is not None else ""
         stops = attempt.stops
         reason = attempt.failure
         self._give_up(turn, "")
-        self._struck(turn, attempt.place, f"{reason}{kept}")
+        self.history.struck(turn, attempt.place, f"{reason}{kept}")
         if stops:
-            turn.reached(self._stop_first.failed(turn.now))
+            self.history.interrupted(turn)
 
     def _give_up(self, turn: Turn, why: str) -> None:
         attempt = self.attempt
@@ -373,66 +349,18 @@ class Replica:
             if view is not None and name not in view.volumes and attempt.failure:
                 self._homes.pop(name, None)
         if why:
-            self._log(turn, Level.INFO, f"the new one on {attempt.place} is given up: {why}")
+            self.history.log(turn, Level.INFO, f"the new one on {attempt.place} is given up: {why}")
 
     # The one in force
 
     def _tend(self, turn: Turn) -> None:
-        """Keep the copy in force running and watched."""
+        """Keep the copy in force running and watched, unless an attempt is about to stop it."""
         copy = self.current
-        if copy is None or not copy.reachable or copy.busy(turn):
+        if copy is None or (self.attempt is not None and self.attempt.stops):
             return
-        if self.attempt is not None and self.attempt.stops:
-            return
-        if copy.runs:
-            copy.watch(self.declared.probe, turn)
-            self._mend(turn, copy, copy.trouble(self.declared.probe, turn))
-        elif self._rival_runs(turn, copy):
-            self._condemn_rivals(copy)
-        elif copy.held_back or copy.view.state is ContainerState.CREATED:
-            copy.start(turn)
-        elif not self.finished(copy):
-            self._revive(turn, copy)
-
-    def _mend(self, turn: Turn, copy: Copy, trouble: str) -> None:
-        """Stop a copy that runs and does not answer; it is started again as soon as it has ended."""
-        if not trouble or self.declared.container.restart is Restart.NO:
-            copy.failure = ""
-            copy.held_back = False
-            return
-        if not copy.failure:
-            copy.failure = trouble
-            self._struck(turn, copy.place, trouble)
-        stop = StopContainer(copy.ref.location, copy.ref.container, STOP_TIMEOUT)
-        if turn.reached(self._retry.until) and turn.ask(stop):
-            copy.held_back = True
-            self.restarts += 1
-
-    def _revive(self, turn: Turn, copy: Copy) -> None:
-        """Start a copy whose process has ended."""
-        if not copy.failure:
-            copy.failure = _ending(copy)
-            self._struck(turn, copy.place, copy.failure)
-        if turn.reached(self._retry.until) and copy.start(turn):
-            self.restarts += 1
-
-    def _rival_runs(self, turn: Turn, copy: Copy) -> bool:
-        """Tell whether another copy uses the same volumes, or is being created to use them."""
-        if copy.view.volumes and turn.pending.creating(copy.ref.location, copy.view.name):
-            return True
-        return any(
-            other is not copy and copy.shares_volumes(other) and (other.runs or other.busy(turn))
-            for other in self.copies.values()
-        )
-
-    def _condemn_rivals(self, copy: Copy) -> None:
-        """Have those removed that keep the right one from running and that no attempt will use."""
+        rivals = self.upkeep.tend(turn, self.declared, copy, self.copies.values())
         if self.attempt is None and self._fits(copy):
-            self.condemned |= {
-                other.ref
-                for other in self.copies.values()
-                if other is not copy and other.runs and copy.shares_volumes(other)
-            }
+            self.condemned |= rivals
 
     def _direct(self, turn: Turn) -> None:
         wanted = self._destination()
@@ -455,34 +383,15 @@ class Replica:
 
     def _note_good(self, turn: Turn) -> None:
         current = self.current
-        if not self.answered and current is not None:
+        well = current is not None and self._is_well(current)
+        if current is not None and well:
             self.answered = True
-            self._log(turn, Level.INFO, f"is good on {current.place}")
-        if current is not None and self._fits(current) and self.attempt is None:
-            self.reason = ""
-
-    def _struck(self, turn: Turn, place: Place, reason: str) -> None:
-        """Remember a failure on a node and wait before the next try."""
-        self._failures.append((turn.now, place))
-        self.reason = reason
-        until = self._retry.failed(turn.now)
-        turn.reached(until)
-        self._log(turn, Level.WARNING, f"on {place}: {reason}; trying again in {until - turn.now:.1f} s")
-
-    def _failures_at(self, place: Place) -> int:
-        return sum(1 for _, where in self._failures if where == place)
+            if not self._was_well:
+                what = "ended well" if current.ended else "good"
+                self.history.log(turn, Level.INFO, f"{what} on {current.place}")
+            if self._fits(current) and self.attempt is None:
+                self.history.reason = ""
+        self._was_well = well
 
     def _copies_at(self, place: Place) -> int:
         return sum(1 for copy in self.copies.values() if copy.place == place and copy.ref != self.serving)
-
-    def _slow_backoff(self) -> Backoff:
-        return Backoff(self.declared.name, STOP_FIRST_DELAY, STOP_FIRST_CAP, 4 * STOP_FIRST_CAP)
-
-    def _log(self, turn: Turn, level: Level, message: str) -> None:
-        turn.note(level, f"container {self.declared.name}: {message}", container=self.declared.name)
-
-
-def _ending(copy: Copy) -> str:
-    exit_ = "" if copy.view.exit is None else f" with exit code {copy.view.exit}"
-    detail = f": {copy.view.reason}" if copy.view.reason else ""
-    return f"its process ended{exit_}{detail}"

@@ -11,14 +11,13 @@ def judge(replica: Replica, world: World) -> tuple[ReplicaState, str]:
         return _without_copy(replica)
     if not copy.reachable:
         return _unreachable(replica, world)
-    if replica.finished(copy):
-        code = "" if copy.view.exit is None else f" with exit code {copy.view.exit}"
-        return ReplicaState.STOPPED, f"its process ended{code}"
+    if copy.finished(replica.declared.container.restart):
+        return ReplicaState.STOPPED, copy.ending
     if copy.failure:
-        return ReplicaState.FAILED, replica.reason or copy.failure
+        return ReplicaState.FAILED, replica.history.reason or copy.failure
     if copy.good(replica.declared.probe):
         return ReplicaState.GOOD, _replacement(replica)
-    return ReplicaState.CHECKING, copy.verdict_reason or replica.reason
+    return ReplicaState.CHECKING, copy.verdict_reason or replica.history.reason
 
 
 def _without_copy(replica: Replica) -> tuple[ReplicaState, str]:
@@ -28,8 +27,8 @@ def _without_copy(replica: Replica) -> tuple[ReplicaState, str]:
         return ReplicaState.WAITING if lost else ReplicaState.CREATING, attempt.step
     if no_place is not None:
         return ReplicaState.WAITING if no_place.waiting else ReplicaState.FAILED, no_place.reason
-    if replica.reason:
-        return ReplicaState.FAILED, replica.reason
+    if replica.history.reason:
+        return ReplicaState.FAILED, replica.history.reason
     return ReplicaState.WAITING, "waiting for the locations to tell what they run"
 
 
@@ -51,4 +50,4 @@ def _replacement(replica: Replica) -> str:
         return f"being replaced: {replica.attempt.step}"
     if replica.no_place is not None:
         return f"cannot be replaced: {replica.no_place.reason}"
-    return replica.reason
+    return replica.history.reason

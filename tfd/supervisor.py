@@ -268,7 +268,7 @@ class Supervisor:
             node=copy.view.node if copy else "",
             id=copy.ref.container if copy else "",
             ip=copy.view.ip if copy else "",
-            restarts=replica.restarts,
+            restarts=replica.upkeep.restarts,
             placement=replica.placement,
             reason=reason,
         )
