@@ -221,6 +221,10 @@ class Conductor:
         if failure is None:
             self._supervisor.done(action, self._loop.now)
         else:
+            # Those that matter to people the supervisor notes, in its words and as often as is useful.
+            what = type(action).__name__
+            text = f"{what} at {action.location} failed ({failure.code}): {failure.message}"
+            self._log.event("debug", text, location=action.location)
             self._supervisor.failed(action, failure.code, failure.message, self._loop.now)
         self.poke()
 

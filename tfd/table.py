@@ -7,7 +7,7 @@ WIDTH: Final = 80
 
 
 def render(document: dict[str, Any]) -> str:
-    """Give the status document (tfd.report) as lines of text."""
+    """Give the status document (tfd.document) as lines of text."""
     parts = [
         _head(document),
         _table(("LISTENER", "TO", "OPEN", "TOTAL", "IN", "OUT", "REFUSED"), _listeners(document)),
