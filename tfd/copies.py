@@ -4,8 +4,6 @@ A declared container runs as one replica; each container of the engine that bear
 copy of it. There is one copy in quiet times and there are two during a hand-over.
 """
 
-from dataclasses import replace
-
 from tfd.config.model import Restart
 from tfd.placement import Place
 from tfd.turn import Turn
@@ -22,8 +20,6 @@ from tfd.world import (
 
 START_LIMIT = 60.0
 """Seconds in which a container has to become good after its start; a verdict is no failure before that."""
-FAST_INTERVAL = 0.5
-"""Seconds between two probes of a container that was not good yet."""
 SETTLED = 2.0
 """Seconds that a container without a probe has to run before it takes over from another."""
 
@@ -140,12 +136,10 @@ class Copy:
         return restart is Restart.NO or (restart is Restart.ON_FAILURE and self.view.exit == 0)
 
     def watch(self, probe: Probe | None, turn: Turn) -> None:
-        """Have it probed: often until it first answers, then as declared."""
+        """Have it probed from now on: anew in each session, after each start and for each other probe."""
         view = turn.location(self.ref.location)
         if probe is None or view is None or self.running_since is None or not self.reachable:
             return
-        if not self.answered:
-            probe = replace(probe, interval=min(probe.interval, FAST_INTERVAL))
         wanted = (view.since, probe)
         if wanted != self._watched and turn.ask(WatchHealth(self.ref.location, self.ref.container, probe)):
             self._watched = wanted

@@ -46,6 +46,8 @@ from tfd.world import (
 GIBIBYTE = 1 << 30
 RUNNING = ContainerState.RUNNING
 STOPPED = ContainerState.STOPPED
+FAST = 0.5
+"""Seconds between two probes while the verdict changes."""
 
 
 def container(name: str = "web", image: str = "web", **settings: object) -> Container:
@@ -183,7 +185,7 @@ class Location:
             answers = view.image != "mute" and id_ not in self.mute
             begin = max(since, self.started.get(id_, since))
             verdict = Verdict.GOOD if answers else Verdict.BAD
-            delay = probe.interval * (probe.rise if answers else probe.fall)
+            delay = min(probe.interval, FAST) * (probe.rise if answers else probe.fall)
             told = self.health.get(id_)
             fresh = told is None or told.verdict is not verdict or told.at < since
             if fresh and now >= begin + delay:
@@ -392,7 +394,7 @@ class Simulation:
             return
         if isinstance(action, WatchHealth):
             for delay in (action.probe.rise, action.probe.fall):
-                self.later(delay * action.probe.interval, lambda: None)
+                self.later(min(action.probe.interval, FAST) * delay, lambda: None)
         self.supervisor.done(action, self.now)
 
     def _drained(self, route: Route) -> None:

@@ -70,7 +70,7 @@ class TestStart:
         kinds = [BringImage, CreateContainer, WatchHealth, SetRoute]
         seen = [type(action) for action in simulation.transcript if type(action) in kinds]
 
-        assert [BringImage, CreateContainer, WatchHealth, WatchHealth, SetRoute] == seen
+        assert [BringImage, CreateContainer, WatchHealth, SetRoute] == seen
         assert simulation.copies("web") == [route_of(simulation)]
         assert simulation.supervisor.ready()
         assert simulation.supervisor.deadline() is None
@@ -85,7 +85,7 @@ class TestStart:
         assert next(iter(view.containers.values())).volumes == ("prod/data",)
 
     def test_probe(self) -> None:
-        """The declared probe is used, faster until the first good answer; else the listener's port."""
+        """The declared probe is used, else the listener's port."""
         health = Health(port=81, http="/up", interval=4.0, timeout=1.0, rise=1, fall=5)
         simulation = Simulation(config(container(health=health), container("db")), one_location())
         simulation.run(10)
@@ -93,9 +93,7 @@ class TestStart:
         probes = [(a.probe.port, a.probe.path, a.probe.interval) for a in simulation.taken(WatchHealth)]  # type: ignore[union-attr]
 
         assert sorted(probes, key=str) == [
-            (80, None, 0.5),
             (80, None, 2.0),
-            (81, "/up", 0.5),
             (81, "/up", 4.0),
         ]
 
@@ -682,18 +680,17 @@ class TestConnections:
 
     def test_removed(self) -> None:
         """A set that a former run left is replaced, even by nothing."""
-        home = one_location()
-        home.connections = (("a", "b", "c"),)
-        simulation = up(locations=(home,))
+        simulation = up(locations=(Location("home", {"n1": node()}, connections=(("a", "b", "c"),)),))
 
-        assert not home.connections
+        assert simulation.locations["home"].connections == ()
 
         simulation.errors[SetConnections] = [("engine", "no")]
         simulation.disconnect("home")
         simulation.connect("home")
         simulation.run(10)
 
-        assert simulation.locations["home"].connections == ()
+        assert [a for a in simulation.taken(SetConnections) if a.pairs] == []  # type: ignore[union-attr]
+        assert len(simulation.taken(SetConnections)) == 2
 
 
 class TestStale:

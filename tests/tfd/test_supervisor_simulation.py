@@ -36,6 +36,8 @@ KINDS = (
 CODES = ("engine", "limit", "unavailable", "time-out", "not-found", "busy")
 QUIET = 3 * 3600.0
 """Longer than every back-off."""
+HAND_OVER = 300.0
+"""Longer than a back-off, a start and a drain one after the other."""
 STRANGER = ContainerView("stranger", "test/web/0", "key", "n1", "web", "10.1.1.1", RUNNING)
 
 images = st.sampled_from(("web", "web2", "web3"))
@@ -139,6 +141,9 @@ class Chaos(RuleBasedStateMachine):
         for name, location in simulation.locations.items():
             simulation.change(partial(location.nodes.update, {each: node(each) for each in NODES}))
             simulation.connect(name)
+        simulation.run(HAND_OVER)
+        for name in simulation.config.containers:
+            assert len(simulation.copies(name)) <= 1, (name, simulation.copies(name))
         simulation.run(QUIET)
         self._check_quiet()
 
