@@ -5,7 +5,6 @@ All of it comes from a stranger: documents, counts and links are bounded, and wh
 `ArchiveError`.
 """
 
-import hashlib
 import io
 import os
 import re
@@ -22,6 +21,8 @@ GZIP = b"\x1f\x8b"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 MAX_INDEX_DEPTH = 3
 """Indexes within indexes; real ones have one inside the layout's own."""
+MAX_NAMES = 64
+"""Names of one image that a location takes."""
 _CHUNK = 1 << 20
 _BLOB_NAME = re.compile(r"blobs/sha256/([0-9a-f]{64})")
 
@@ -263,6 +264,8 @@ def _docker_layer(source: TarSource, name: str, diff_id: str) -> Descriptor:
 
 
 def _hash(file: BinaryIO) -> str:
+    import hashlib
+
     state = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         state.update(chunk)
@@ -284,7 +287,8 @@ def _is_texts(value: object) -> TypeGuard[list[str]]:
 
 def _names(references: Sequence[str]) -> tuple[str, ...]:
     """Those references that are names; a layout's reference is often a tag alone, which names nothing."""
-    return tuple(name for name in references if oci.is_name(name) and re.search(r"[:/]", name))
+    names = [name for name in references if oci.is_name(name) and re.search(r"[:/]", name)]
+    return tuple(names[:MAX_NAMES])
 
 
 def _blob(source: _Source, layer: Descriptor, name: str) -> Blob:

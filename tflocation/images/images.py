@@ -151,6 +151,7 @@ class Images:
         path = self._store.path(digest)
         if not path.is_file():
             raise CommandError(Code.NOT_FOUND, f"blob {digest}: not here (any more); send it again")
+        path.touch()
         return path
 
     async def process(

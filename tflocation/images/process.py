@@ -87,7 +87,7 @@ def from_config(config: Mapping[str, Any], passwd: str, group: str) -> ImageProc
         entrypoint=_texts(wishes, "Entrypoint"),
         command=_texts(wishes, "Cmd"),
         environment=tuple(entry for entry in _texts(wishes, "Env") if "=" in entry[1:]),
-        cwd=_text(wishes, "WorkingDir") or "/",
+        cwd="/" + _text(wishes, "WorkingDir").lstrip("/"),
         uid=user.uid,
         gid=user.gid,
         home=user.home,
@@ -188,14 +188,19 @@ def _id(text: str, user: str) -> int:
 
 def _text(wishes: Mapping[str, Any], key: str) -> str:
     value = wishes.get(key)
-    if value is not None and (not isinstance(value, str) or "\0" in value):
+    if value is not None and not _is_text(value):
         raise CommandError(Code.MALFORMED, f"the image's config: {key} must be text")
     return value or ""
 
 
+def _is_text(value: object) -> bool:
+    """Tell whether it can be handed to a program: JSON can hold a NUL and half a surrogate pair."""
+    return isinstance(value, str) and re.search("[\0\ud800-\udfff]", value) is None
+
+
 def _texts(wishes: Mapping[str, Any], key: str) -> tuple[str, ...]:
     value = wishes.get(key) or []
-    if not isinstance(value, list) or not all(isinstance(item, str) and "\0" not in item for item in value):
+    if not isinstance(value, list) or not all(_is_text(item) for item in value):
         raise CommandError(Code.MALFORMED, f"the image's config: {key} must be a list of texts")
     return tuple(value)
 

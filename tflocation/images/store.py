@@ -33,6 +33,8 @@ PARTIAL_LIFETIME = 86400.0
 """Seconds for which a partial file waits for its upload to go on."""
 PIN_LIFETIME = 3600.0
 """Seconds for which the blobs of an offered image are kept for its commit."""
+MAX_UPLOADS = 16
+"""Of one owner at once; each holds a file open."""
 FREE_SPACE = 256 << 20
 """Bytes left free on the file system, for everything else on the machine."""
 _CHUNK = 1 << 20
@@ -195,11 +197,16 @@ class BlobStore:
         former = self._writers.pop((owner, digest), None)
         if former is not None:
             former.close()
+        self._writers = {key: one for key, one in self._writers.items() if not one.ended}
         if target.is_file():
             return BlobWriter(digest, size, None, target, target)
+        self.sweep()
+        if sum(1 for key in self._writers if key[0] == owner) >= MAX_UPLOADS:
+            raise CommandError(
+                Code.BUSY, f"blob {digest}: {MAX_UPLOADS} uploads of yours are running already"
+            )
         self.make_room(size, f"blob {digest} of {size} bytes")
         writer = self._open_partial(digest, size, target)
-        self._writers = {key: one for key, one in self._writers.items() if not one.ended}
         self._writers[owner, digest] = writer
         try:
             await to_thread(writer.read_partial)

@@ -145,6 +145,13 @@ def test_strange_metadata(kept: dict[str, str]) -> None:
         process.from_metadata(kept, "it")
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", 1, None])
+def test_what_no_program_can_get(text: object) -> None:
+    """A command that cannot be handed to a program is refused when the image is brought."""
+    with pytest.raises(CommandError, match="Cmd must be a list of texts"):
+        process.from_config({"config": {"Cmd": [text]}}, "", "")
+
+
 def test_config_is_bounded() -> None:
     """A config too long to be kept is refused."""
     with pytest.raises(CommandError, match="limit"):
