@@ -36,6 +36,15 @@ async def apply(services: Services) -> None:
         await _apply(services, await services.engine.load_memory())
 
 
+async def open_for(services: Services, container_id: str) -> None:
+    """Open the ways of a container that were allowed while the engine was still making it."""
+    async with services.lock("connections"):
+        memory = await services.engine.load_memory()
+        sets = connections.read(memory).values()
+        if any(container_id in (source, target) for pairs in sets for source, _, target in pairs):
+            await _apply(services, memory)
+
+
 async def _apply(services: Services, memory: Mapping[str, str]) -> None:
     pairs, hosts = connections.allowed(connections.read(memory), services.inventory.all())
     await services.engine.set_allowed(pairs, hosts)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tfd.protocol.errors import Code, CommandError
+from tflocation.commands import connections
 from tflocation.commands.call import Body, Call, Handler, Reservation, Services, record
 from tflocation.commands.volumes import ensure
 from tflocation.engines.interface import ContainerInfo, ContainerSpec, EngineError, VolumeInfo
@@ -92,6 +93,7 @@ async def _create(services: Services, account: str, parameters: Mapping[str, Any
                 services.failures.add(account, spec.name, spec.node, time.monotonic())
             raise
         services.learn(container)
+    await connections.open_for(services, container.id)
     log.info("container created", extra={"fields": _fields(container)})
     return container
 
