@@ -146,6 +146,13 @@ def _name(value: object) -> str:
     return value
 
 
+def _bridge(value: object) -> str:
+    # Its containers' interfaces are named after it, and a name has 15 characters (IFNAMSIZ).
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9-]{0,10}", value):
+        raise _Invalid("1 to 11 lower-case letters, digits and dashes, a letter first")
+    return value
+
+
 def _address(default_port: int) -> Callable[[object], Address]:
     def parse(value: object) -> Address:
         try:
@@ -219,7 +226,7 @@ KEYS: Mapping[str, Parser] = {
     "engine": _engine,
     "project": _name,
     "pool": _name,
-    "network": _name,
+    "network": _bridge,
     "subnet": _subnet,
     "registries": _texts,
     "insecure_registries": _texts,

@@ -27,15 +27,19 @@ def _fields_of(record: logging.LogRecord) -> Mapping[str, object]:
 
 
 class LineFormatter(logging.Formatter):
-    """`LEVEL message name=value`, or with a traceback's last line where there is an exception."""
+    """`LEVEL message name=value`; without `level` for the journal, which has the priority apart."""
+
+    def __init__(self, *, level: bool = True) -> None:
+        super().__init__()
+        self._level = level
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the record as one line."""
-        parts = [record.levelname, one_line(record.getMessage())]
+        parts = [one_line(record.getMessage())]
         parts += [f"{name}={one_line(str(value))}" for name, value in _fields_of(record).items()]
         if record.exc_info and record.levelno < logging.ERROR:
             parts.append(f"error={one_line(repr(record.exc_info[1]))}")
-        line = " ".join(parts)
+        line = " ".join([record.levelname, *parts] if self._level else parts)
         if record.exc_info and record.levelno >= logging.ERROR:
             # An unexpected exception is a defect of ours: its traceback is worth more than one line.
             line += "\n" + self.formatException(record.exc_info)
@@ -48,7 +52,7 @@ class JournalHandler(logging.Handler):
     def __init__(self, send: JournalSend) -> None:
         super().__init__()
         self._send = send
-        self.setFormatter(LineFormatter())
+        self.setFormatter(LineFormatter(level=False))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one entry; never raises."""

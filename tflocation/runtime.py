@@ -4,6 +4,7 @@ One line of text asks, one JSON document answers; root alone can connect.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -76,6 +77,8 @@ class RuntimeServer:
             pass  # whoever asked went away or never asked; the command tells its user
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _answer(self, request: bytes) -> dict[str, Any]:
         try:

@@ -132,7 +132,7 @@ class MemoryEngine(MemoryShelf):
         """Let it run."""
         return self._set(container_id, State.RUNNING)
 
-    async def stop(self, container_id: str, timeout: float) -> ContainerInfo:  # noqa: ARG002, ASYNC109 - the port's
+    async def stop(self, container_id: str, timeout: float) -> ContainerInfo:  # noqa: ARG002 - the port's
         """Let it be stopped."""
         return self._set(container_id, State.STOPPED)
 

@@ -29,7 +29,7 @@ LIMIT = 10.0
 TCP_PROBE = {"kind": "tcp", "port": 1, "interval": 0.2, "timeout": 1.0, "rise": 1, "fall": 2}
 
 
-@pytest.fixture()
+@pytest.fixture
 def location(tmp_path: Path) -> Iterator[MemoryLocation]:
     """Give a location with an engine in memory."""
     with MemoryLocation(tmp_path) as running:
@@ -296,7 +296,12 @@ def test_connections_are_one_set_for_each_account_and_environment(location: Memo
 def test_administrators_invite_list_and_revoke(location: MemoryLocation) -> None:
     """An administrator does over the wire what the command line does; a user may not."""
     with location.member("root", Role.ADMIN) as admin, location.member("alice") as user:
-        asked: dict[str, Any] = {"name": "carol", "role": "user", "expires": 60.0, "address": "home.example:2020"}
+        asked: dict[str, Any] = {
+            "name": "carol",
+            "role": "user",
+            "expires": 60.0,
+            "address": "home.example:2020",
+        }
         assert failure(user, "account.invite", **asked).code == Code.DENIED
         line = admin.call("account.invite", **asked)["invite"]
         assert line.startswith("carol@home.example:2020/")
