@@ -636,6 +636,36 @@ class TestReplacement:
         assert route_of(simulation) == old
         assert len(simulation.taken(CreateContainer)) == 1
 
+    def test_back_while_the_new_one_is_created(self) -> None:
+        """A creation that is not wanted any more is removed when it appears, and the old one runs again."""
+        simulation = up(container(volumes=DATA))
+        old = route_of(simulation)
+        simulation.checks.append(lambda: _at_most_one(simulation))
+        simulation.reload(config(container(image="web2", volumes=DATA)))
+        simulation.run(0.5)
+        assert len(simulation.taken(CreateContainer)) == 1
+        simulation.reload(config(container(volumes=DATA)))
+        simulation.run(30)
+
+        assert route_of(simulation) == old
+        assert simulation.copies("web", running=False) == [old]
+
+    def test_a_twin_that_holds_the_volume_and_does_not_answer(self) -> None:
+        """It is removed, so that the one in force can be started."""
+        simulation = up(container(volumes=DATA))
+        where, id_ = route_of(simulation)
+        home = simulation.locations[where]
+
+        def twin() -> None:
+            home.end(id_, 1)
+            home.containers["twin"] = replace(home.containers[id_], id="twin", state=RUNNING)
+            home.mute.add("twin")
+
+        simulation.change(twin)
+        simulation.run(30)
+
+        assert simulation.copies("web", running=False) == [(where, id_)]
+
     def test_unchanged_are_left_alone(self) -> None:
         """A reload touches nothing that did not change, nor what may change in place."""
         simulation = up(container(), container("db"))
