@@ -325,7 +325,7 @@ class ServerSession(Endpoint):
         return self._refuse(message_id, Code.VERSION, text)
 
     def _refuse(self, message_id: int, code: Code, text: str) -> list[ServerEvent]:
-        self.counters[code] += 1
+        self.counters[str(code)] += 1
         self._send_error(message_id, code, text)
         return [*self._end(text), Lost(text)]
 

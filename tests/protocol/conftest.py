@@ -1,0 +1,7 @@
+"""How hypothesis runs here."""
+
+from hypothesis import settings
+
+# An example's duration says more of the machine's other work than of ours.
+settings.register_profile("protocol", deadline=None)
+settings.load_profile("protocol")
