@@ -6,7 +6,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.engine import eventually, ended, shell, web, written
+from tests.support.engine import ended, eventually, shell, web, written
 from tests.support.engine_view import ask, init_pid, instances
 from tflocation.development import PrivateEngine
 from tflocation.engines.interface import ContainerSpec, EngineError, NotFound, ProcessSpec, State
@@ -91,7 +91,9 @@ async def test_command_that_cannot_run_says_why(
 async def test_process_gets_just_its_own_surroundings(engine: LxdEngine) -> None:
     """User, group, working directory and environment are as asked for, whatever characters are in them."""
     odd = "one\ntwo 'three' \"four\" $HOME `id` \\"
-    script = "{ id -u; id -g; pwd; env | grep -v ^PWD= | grep -v ^SHLVL=; echo end; } >/tmp/told; exec sleep 99"
+    script = (
+        "{ id -u; id -g; pwd; env | grep -v ^PWD= | grep -v ^SHLVL=; echo end; } >/tmp/told; exec sleep 99"
+    )
     spec = shell(script, uid=4321, gid=765, cwd="/made/for me", environment={"ODD": odd, "PATH": "/bin"})
 
     told = await written(engine, await engine.create_container(spec), "/tmp/told")
@@ -142,7 +144,9 @@ async def test_stop_kills_who_does_not_listen(engine: LxdEngine) -> None:
 
 async def test_orphans_are_reaped(engine: LxdEngine, private: PrivateEngine) -> None:
     """Processes whose parents ended leave no zombies."""
-    script = "for n in 1 2 3; do (sleep 0.1 & ) ; done; sleep 0.5; ps -o stat >/tmp/told; echo end >>/tmp/told;"
+    script = (
+        "for n in 1 2 3; do (sleep 0.1 & ) ; done; sleep 0.5; ps -o stat >/tmp/told; echo end >>/tmp/told;"
+    )
     container = await engine.create_container(shell(script + "exec sleep 99"))
 
     assert "Z" not in await written(engine, container, "/tmp/told")
@@ -170,7 +174,7 @@ async def test_is_unprivileged_and_limited(engine: LxdEngine, private: PrivateEn
     config = instances(private)[container.id]["config"]
     map_of_ids = Path("/proc", str(init_pid(private, container.id)), "uid_map").read_text().split()
 
-    assert (64 << 20, 0.5, 50) == (container.memory, container.cpus, container.processes)
+    assert (container.memory, container.cpus, container.processes) == (64 << 20, 0.5, 50)
     assert config["security.privileged"] == config["security.nesting"] == "false"
     assert int(map_of_ids[1]) >= 100_000
 

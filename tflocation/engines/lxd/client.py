@@ -141,7 +141,7 @@ class Client:
         async with self._send(
             method, path, what=what, query=query, limit=limit, headers=headers, json=body
         ) as response:
-            answer = await response.json(content_type=None)
+            answer = await _decoded(response, what)
             if answer.get("type") == "async":
                 return await self._wait(answer["metadata"]["id"], what)
             return Answer(answer.get("metadata"), response.headers.get("ETag", ""))
@@ -173,7 +173,7 @@ class Client:
         async with self._send(
             "POST", path, what=what, query=query, limit=limit, headers=names, data=data
         ) as response:
-            answer = await response.json(content_type=None)
+            answer = await _decoded(response, what)
             if answer.get("type") == "async":
                 return await self._wait(answer["metadata"]["id"], what, limit)
             return Answer(answer.get("metadata"), "")
@@ -219,8 +219,7 @@ class Client:
         path = f"/1.0/operations/{operation}/wait"
         query = {"timeout": str(int(limit))}
         async with self._send("GET", path, what=what, query=query, limit=limit + 5) as response:
-            done = (await response.json(content_type=None))["metadata"]
-            if done is None: print("DEBUG", await response.text(), response.status)
+            done = (await _decoded(response, what))["metadata"]
         if done["status"] == "Running":
             raise EngineError(f"{what}: not done after {limit:.0f} s")
         if done["status"] != "Success":
@@ -265,6 +264,14 @@ class Client:
             connector = aiohttp.UnixConnector(path=str(socket), force_close=True)
             self._session = aiohttp.ClientSession(connector=connector)
         return self._session
+
+
+async def _decoded(response: aiohttp.ClientResponse, what: str) -> dict[str, Any]:
+    """Read the JSON of an answer, which may tell an error under the status of a success."""
+    answer: dict[str, Any] = await response.json(content_type=None)
+    if answer.get("type") == "error":
+        raise error_of(answer.get("error_code", 0), str(answer.get("error")), what)
+    return answer
 
 
 async def _error_text(response: aiohttp.ClientResponse) -> str:

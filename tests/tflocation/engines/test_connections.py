@@ -1,0 +1,217 @@
+"""Who reaches whom, on a real bridge with a real firewall."""
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.engine import eventually, reaches, web
+from tests.support.engine_view import init_pid
+from tflocation.development import PrivateEngine
+from tflocation.engines.interface import ContainerInfo
+from tflocation.engines.lxd.engine import LxdEngine
+
+pytestmark = pytest.mark.engine
+
+Pair = tuple[ContainerInfo, ContainerInfo]
+
+
+@pytest.fixture
+async def pair(engine: LxdEngine) -> AsyncIterator[Pair]:
+    """Two containers that answer this machine."""
+    a, b = await asyncio.gather(engine.create_container(web("a")), engine.create_container(web("b")))
+    for container in (a, b):
+
+        async def answers(ip: str = container.ip) -> bool:
+            try:
+                _, writer = await asyncio.open_connection(ip, 80)
+            except OSError:
+                return False
+            writer.close()
+            return True
+
+        await eventually(answers, f"port 80 of {container.name}")
+    return a, b
+
+
+async def test_containers_reach_each_other_only_as_allowed(
+    engine: LxdEngine, private: PrivateEngine, pair: Pair
+) -> None:
+    """A pair is open in its own direction alone, by name too, and closed again when it is taken away."""
+    a, b = pair
+    assert not reaches(private, a, b.ip, 80)
+
+    await engine.set_allowed({(a.id, b.id), (a.id, "tf-unknown")}, {a.id: {"friend": b.ip}})
+
+    assert reaches(private, a, b.ip, 80)
+    assert not reaches(private, b, a.ip, 80)
+    assert f"{b.ip} friend\n" in (await engine.fetch_file(a.id, "/etc/hosts", 4096)).decode()
+
+    await engine.set_allowed(set(), {})
+
+    assert not reaches(private, a, b.ip, 80)
+    assert "friend" not in (await engine.fetch_file(a.id, "/etc/hosts", 4096)).decode()
+
+
+async def test_open_connection_closes_with_its_pair(
+    engine: LxdEngine, private: PrivateEngine, pair: Pair
+) -> None:
+    """A connection that was open when its pair was taken away carries nothing more."""
+    a, b = pair
+    await engine.set_allowed({(a.id, b.id)}, {})
+    pid = str(init_pid(private, a.id))
+    connection = subprocess.Popen(
+        ["nsenter", "-t", pid, "-n", "busybox", "nc", b.ip, "80"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert connection.stdin is not None
+    try:
+
+        async def tracked() -> bool:
+            listing = await asyncio.to_thread(
+                subprocess.run, ["nsenter", "-t", pid, "-n", "busybox", "netstat", "-tn"], capture_output=True
+            )
+            return b"ESTABLISHED" in listing.stdout
+
+        await eventually(tracked, "the connection")
+        await engine.set_allowed(set(), {})
+        connection.stdin.write(b"GET /etc/hosts HTTP/1.0\r\n\r\n")
+        connection.stdin.flush()
+        with pytest.raises(subprocess.TimeoutExpired):
+            connection.communicate(timeout=1)
+    finally:
+        connection.kill()
+        connection.communicate()
+
+
+async def test_pairs_and_names_outlive_us(engine: LxdEngine, private: PrivateEngine, pair: Pair) -> None:
+    """A pair stays open over a restart of this program, and names over one of the container."""
+    a, b = pair
+    await engine.set_allowed({(a.id, b.id)}, {a.id: {"friend": b.ip}})
+    await engine.close()
+    await engine.open()
+
+    assert reaches(private, a, b.ip, 80)
+
+    await engine.stop(a.id, 5)
+    await engine.start(a.id)
+
+    async def named() -> bool:
+        return b"friend" in await engine.fetch_file(a.id, "/etc/hosts", 4096)
+
+    await eventually(named, "the name")
+
+
+async def test_address_of_a_destroyed_container_is_closed(
+    engine: LxdEngine, private: PrivateEngine, pair: Pair
+) -> None:
+    """Whoever gets the address of a destroyed container does not inherit what it might do."""
+    a, b = pair
+    await engine.set_allowed({(a.id, b.id)}, {})
+    await engine.destroy(b.id)
+
+    listing = subprocess.run(["nft", "list", "ruleset"], check=True, capture_output=True, text=True).stdout
+
+    assert b.ip not in listing
+
+
+async def test_this_machine_is_closed(private: PrivateEngine, engine: LxdEngine, pair: Pair) -> None:
+    """No service of this machine answers a container, on any of its addresses, but for name service."""
+    a, _ = pair
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        gateway = subprocess.run(
+            ["nsenter", "-t", str(init_pid(private, a.id)), "-n", "ip", "route", "get", "1.1.1.1"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.split()[2]
+        addresses = subprocess.run(
+            ["hostname", "-I"], check=True, capture_output=True, text=True
+        ).stdout.split()
+        task = asyncio.create_task(asyncio.to_thread(_serve, server))
+        try:
+            for address in {gateway, *addresses}:
+                assert not reaches(private, a, address, port)
+        finally:
+            with socket.create_connection(("127.0.0.1", port)) as last:
+                last.sendall(b"over")
+            await task
+
+
+async def test_container_cannot_take_another_address(
+    engine: LxdEngine, private: PrivateEngine, pair: Pair
+) -> None:
+    """Packets from an address or a hardware address that is not its own are dropped."""
+    a, b = pair
+    await engine.set_allowed({(a.id, b.id)}, {})
+    assert reaches(private, a, b.ip, 80)
+    stolen = _neighbour(b.ip)
+    inside = ["nsenter", "-t", str(init_pid(private, a.id)), "-n"]
+
+    subprocess.run([*inside, "ip", "address", "add", f"{stolen}/32", "dev", "eth0"], check=True)
+    spoofed = subprocess.run(
+        [*inside, "ping", "-c", "1", "-W", "1", "-I", stolen, _gateway(inside)],
+        check=False,
+        capture_output=True,
+    )
+    honest = subprocess.run(
+        [*inside, "ping", "-c", "1", "-W", "5", "-I", a.ip, _gateway(inside)],
+        check=False,
+        capture_output=True,
+    )
+    subprocess.run([*inside, "ip", "link", "set", "eth0", "address", "00:16:3e:00:00:01"], check=True)
+
+    assert (honest.returncode, bool(spoofed.returncode)) == (0, True)
+    assert not reaches(private, a, b.ip, 80)
+
+
+async def test_ipv6_is_closed(private: PrivateEngine, pair: Pair, engine: LxdEngine) -> None:
+    """Containers do not see each other by link-local IPv6 either."""
+    a, b = pair
+    address = subprocess.run(
+        ["nsenter", "-t", str(init_pid(private, b.id)), "-n", "ip", "-6", "-o", "address", "show", "eth0"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()[3]
+    inside = ["nsenter", "-t", str(init_pid(private, a.id)), "-n"]
+
+    everyone = subprocess.run(
+        [*inside, "ping", "-6", "-c", "1", "-W", "1", "ff02::1%eth0"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    other = subprocess.run(
+        [*inside, "ping", "-6", "-c", "1", "-W", "1", f"{address.partition('/')[0]}%eth0"],
+        check=False,
+        capture_output=True,
+    )
+
+    assert other.returncode != 0
+    assert "1 received" not in everyone.stdout or "duplicates" not in everyone.stdout
+
+
+def _serve(server: socket.socket) -> None:
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"reached")
+            if connection.recv(4) == b"over":
+                return
+
+
+def _neighbour(ip: str) -> str:
+    head, _, last = ip.rpartition(".")
+    return f"{head}.{int(last) ^ 1}"
+
+
+def _gateway(inside: list[str]) -> str:
+    route = subprocess.run(
+        [*inside, "ip", "route", "get", "1.1.1.1"], check=True, capture_output=True, text=True
+    )
+    return route.stdout.split()[2]
