@@ -157,8 +157,18 @@ class Control:
             events = session.machine.resume(frame, now)
         else:
             events = session.machine.receive(frame, now)
+        self._collect(session)
         self._handle(session, events)
         self._flush(session)
+
+    def _collect(self, session: Session) -> None:
+        """Take over what the session's machine counted of its client's mistakes."""
+        counters = session.machine.counters
+        for what, count in counters.items():
+            self._services.counters[f"messages {what}"] += count
+        if counters["malformed"]:
+            self._strangers.warning("malformed", "a client sent a malformed message", **_fields(session))
+        counters.clear()
 
     def _returning(self, transport: bytes, key: str, frame: bytes) -> Session | None:
         """Give the session that a hello over a new transport resumes, moved to this transport."""

@@ -355,6 +355,7 @@ class TestHostile:
             client.send_raw(b"several", b"frames", b"of", b"one message")
             client.connect()
             assert client.open().call("container.list") == {"containers": []}
+            assert other.call("location.status")["counters"]["messages malformed"] > 0
 
     def test_an_oversize_message_ends_its_connection_alone(self, location: MemoryLocation) -> None:
         """More than MAXMSGSIZE is never buffered; libzmq closes that connection."""
