@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from tests.protocol.strategies import messages, values
 from tfd.protocol.errors import ProtocolError, UsageError, VersionError
-from tfd.protocol.messages import MAX_CHUNK, MAX_MESSAGE, MAX_NESTING, Kind, Message, decode, encode, one_line
+from tfd.protocol.messages import (
+    MAX_CHUNK,
+    MAX_ITEMS,
+    MAX_MESSAGE,
+    MAX_NESTING,
+    Kind,
+    Message,
+    decode,
+    encode,
+    one_line,
+)
 
 
 def decode_or_refuse(frame: bytes) -> None:
@@ -114,6 +124,17 @@ def test_a_wrong_field_is_named(fields: object, complaint: str) -> None:
     """The complaint says which field is wrong."""
     with pytest.raises(ProtocolError, match=complaint):
         decode(msgpack.packb(fields))
+
+
+def test_lists_are_allowed_up_to_their_limit() -> None:
+    """MAX_ITEMS pass, one more is refused at either end."""
+    fits = Message(Kind.REPLY, 1, "a", {"x": [None] * MAX_ITEMS})
+    assert decode(encode(fits)) == fits
+
+    with pytest.raises(UsageError, match="4097 items"):
+        encode(Message(Kind.REPLY, 1, "a", {"x": [None] * (MAX_ITEMS + 1)}))
+    with pytest.raises(ProtocolError, match="4097"):
+        decode(msgpack.packb([1, 2, 1, "a", {"x": [None] * (MAX_ITEMS + 1)}]))
 
 
 @pytest.mark.parametrize("value", [msgpack.ExtType(5, b"x"), msgpack.Timestamp(1, 2)])

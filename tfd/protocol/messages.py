@@ -4,7 +4,7 @@ Whatever the bytes are, `decode` gives a `Message` or raises `ProtocolError`, an
 by the frame's length. MessagePack's extension types are refused: none of our values needs one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -22,11 +22,11 @@ MAX_CHUNK = 64 * 1024
 MAX_ID = (1 << 53) - 1
 MAX_NAME = 64
 
-# The decoder allocates a list from its announced length, before its items have come. Nested 1,024 deep
-# (its own limit), announcements of the whole frame's length would ask for gigabytes.
-_MAX_ITEMS = 16384
+MAX_ITEMS = 4096
+"""Items of one list or map. The decoder allocates a list from its announced length, before its items have
+come, and to 1,024 levels: announcements of a whole frame's length would ask it for gigabytes."""
 
-type_names = {
+_TYPE_NAMES = {
     bool: "a boolean",
     int: "an integer",
     float: "a number",
@@ -119,7 +119,7 @@ def decode(frame: bytes) -> Message:
 
 def describe(value: object) -> str:
     """Name the type of a decoded value in a few words, for messages to people."""
-    return type_names.get(type(value), "an unknown type")
+    return _TYPE_NAMES.get(type(value), "an unknown type")
 
 
 def one_line(text: object) -> str:
@@ -136,8 +136,8 @@ def _unpack(frame: bytes) -> Any:
             frame,
             raw=False,
             strict_map_key=False,  # checked with the rest of the values, so that one place decides
-            max_array_len=_MAX_ITEMS,
-            max_map_len=_MAX_ITEMS,
+            max_array_len=MAX_ITEMS,
+            max_map_len=MAX_ITEMS,
             max_ext_len=0,
         )
     # StackError and FormatError of msgpack are ValueErrors; a list or map as a map's key is a TypeError.
@@ -150,14 +150,14 @@ def _unpack(frame: bytes) -> Any:
 
 
 def _check_values(value: Any, depth: int) -> None:
-    """Refuse extension types, keys other than text, and nesting over MAX_NESTING; `depth` is value's own."""
+    """Refuse what no message holds; `depth` counts the containers around the value."""
     kind = type(value)
     if kind is list or kind is tuple:
-        _check_depth(depth)
+        _check_extent(value, depth)
         for item in value:
             _check_values(item, depth + 1)
     elif kind is dict:
-        _check_depth(depth)
+        _check_extent(value, depth)
         for key, item in value.items():
             if not isinstance(key, str):
                 raise ProtocolError(f"a map has {describe(key)} as a key; allowed: text")
@@ -166,9 +166,11 @@ def _check_values(value: Any, depth: int) -> None:
         raise ProtocolError("a value has an extension type; allowed: none")
 
 
-def _check_depth(depth: int) -> None:
+def _check_extent(container: Sized, depth: int) -> None:
     if depth >= MAX_NESTING:
         raise ProtocolError(f"values are nested more than {MAX_NESTING} deep")
+    if len(container) > MAX_ITEMS:
+        raise ProtocolError(f"a list or map has {len(container)} items; allowed: up to {MAX_ITEMS}")
 
 
 def _integer(value: object, field: str, minimum: int) -> int:
@@ -186,6 +188,6 @@ def _check_body(kind: Kind, name: str, body: object) -> None:
     if allowed is None:
         raise ProtocolError(f"stream message {name!r} is not known; allowed: {', '.join(STREAM_BODIES)}")
     if type(body) is not allowed:
-        raise ProtocolError(f"stream {name}: the body is {describe(body)}; allowed: {type_names[allowed]}")
+        raise ProtocolError(f"stream {name}: the body is {describe(body)}; allowed: {_TYPE_NAMES[allowed]}")
     if isinstance(body, bytes) and len(body) > MAX_CHUNK:
         raise ProtocolError(f"stream data: {len(body)} bytes; allowed: up to {MAX_CHUNK}")
