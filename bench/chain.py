@@ -115,6 +115,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfd-bench-")))
+        directory.chmod(0o711)  # the containers' users must pass it
         (directory / "image").mkdir()
         peer_image.build(directory / "peer.tar", directory / "image")
         engine = stack.enter_context(PrivateEngine(directory / "engine", "lxd"))
