@@ -156,7 +156,7 @@ class Location:
             }
         else:
             print(f"           using the engine that runs, {running}, in a project of its own")
-            settings = {"engine": os.fspath(running), "project": "tfd-quickstart", "network": "tfdquickstart"}
+            settings = {"engine": os.fspath(running), "project": "tfd-quickstart", "network": "tfdqs0"}
         settings |= {
             "name": "local",
             "listen": "127.0.0.1:2020",
