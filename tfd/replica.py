@@ -62,7 +62,6 @@ class Replica:
         self._declared_at = now
         self._generation = 0
         self._was_well = False
-        self._given_up: set[tuple[str, str]] = set()
 
     @property
     def current(self) -> Copy | None:
@@ -146,9 +145,6 @@ class Replica:
             if copy is None:
                 copy = self.copies[ref] = Copy(ref, view)
             copy.observe(location, view, turn.now)
-            if (ref.location, view.key) in self._given_up:
-                self._given_up.discard((ref.location, view.key))
-                self.condemned.add(ref)
             generation = self.declared.generation(view.key)
             if generation is not None:
                 self._generation = max(self._generation, generation + 1)
@@ -342,8 +338,6 @@ class Replica:
         self._generation += 1
         if attempt.ref is not None:
             self.condemned.add(attempt.ref)
-        elif not attempt.failure:
-            self._given_up.add((attempt.place.location, attempt.key))
         view = turn.location(attempt.place.location)
         for name, _ in attempt.declared.volumes:
             if view is not None and name not in view.volumes and attempt.failure:
