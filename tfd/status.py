@@ -133,12 +133,15 @@ class _Client:
 
 
 def _listening(path: Path) -> socket.socket:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StatusError(f"{path.parent}: cannot be made: {error.strerror}") from error
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     listener.setblocking(False)
     # bind(2) makes the file with the mask of this moment; a chmod afterwards would come too late.
-    mask = os.umask(0o077)
+    mask = os.umask(0o177)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_stale(path)
         listener.bind(str(path))
         listener.listen(MAX_CLIENTS)

@@ -5,6 +5,9 @@ from typing import Any, Final
 
 WIDTH: Final = 80
 
+CELL: Final = 24
+"""Columns that a cell may take, but for the last one of its line."""
+
 
 def render(document: dict[str, Any]) -> str:
     """Give the status document (tfd.document) as lines of text."""
@@ -45,7 +48,7 @@ def _head(document: dict[str, Any]) -> str:
     ]
     if document["reload"].get("error"):
         lines.append(f"the last reload was refused: {document['reload']['error']}")
-    return "\n".join(line[:WIDTH] for line in lines)
+    return "\n".join(_clean(line)[:WIDTH] for line in lines)
 
 
 def _listeners(document: dict[str, Any]) -> Iterable[Sequence[str]]:
@@ -82,12 +85,22 @@ def _locations(document: dict[str, Any]) -> Iterable[Sequence[str]]:
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Give columns as wide as their widest cell; the last one takes what the line has left."""
-    cells = [heads, *rows]
+    cells = [heads, *([_clean(cell) for cell in row] for row in rows)]
     if len(cells) == 1:
         return ""
+    cells = [[*(_short(cell) for cell in row[:-1]), row[-1]] for row in cells]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads) - 1)]
     lines = []
     for row in cells:
         start = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
         lines.append(f"{start}  {row[-1]}"[:WIDTH].rstrip())
     return "\n".join(lines)
+
+
+def _clean(text: str) -> str:
+    """Give text that moves no cursor and breaks no line: some of it was written by others."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _short(cell: str) -> str:
+    return cell if len(cell) <= CELL else cell[: CELL - 3] + "..."

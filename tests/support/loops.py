@@ -38,13 +38,16 @@ def running_loop() -> Iterator[tuple[Loop, Log, Lines]]:
 def run_until(loop: Loop, condition: Callable[[], object], limit: float, what: str) -> None:
     """Run the loop until the condition holds; AssertionError naming `what` after `limit` seconds."""
     end = loop.now + limit
+    holds = False
 
     def check() -> None:
-        if condition() or loop.now >= end:
+        nonlocal holds
+        holds = bool(condition())
+        if holds or loop.now >= end:
             loop.stop()
         else:
             loop.call_later(0.005, check)
 
     loop.call_later(0, check)
     loop.run()
-    assert condition(), f"after {limit} s still waiting for {what}"
+    assert holds, f"after {limit} s still waiting for {what}"
