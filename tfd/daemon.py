@@ -9,7 +9,7 @@ from typing import Final
 import zmq
 
 from tfd import __version__, document
-from tfd.accounts import Account, load_accounts, state_directory
+from tfd.accounts import Account, account_path, load_accounts, state_directory
 from tfd.conductor import Conductor
 from tfd.config.model import Address, Config
 from tfd.link import Link
@@ -174,6 +174,10 @@ class Daemon:
                 self._log.event("error", problem)
         self._problems = problems
         joined = self._conductor.locations
+        for name in joined:
+            # A file that was damaged, or opened to others, meanwhile is complained of; its session is good.
+            if name not in accounts and account_path(name, state_directory()).exists():
+                accounts[name] = self._accounts[name]
         for name in [name for name in joined if accounts.get(name) != self._accounts[name]]:
             self._log.event("info", f"location {name} is left: its account is gone or another", location=name)
             joined.pop(name).close()

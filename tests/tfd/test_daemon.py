@@ -372,3 +372,22 @@ def test_systemd_is_told_of_readiness_reload_and_stop(
         receive("STOPPING=1")
 
     assert "\nMONOTONIC_USEC=" in reloading
+
+
+def test_an_account_that_is_removed_is_left_at_reload(daemon: Daemon, peer: LocationPeer) -> None:
+    """A damaged file is complained of and its session kept; without the file the location is left."""
+    daemon.configure(WEB)
+    daemon.join(peer.invite())
+    daemon.start()
+    wait_status(daemon, "locations.0.connected", True)
+    path = daemon.directory / "state/locations/peer.json"
+    path.write_text("{}")
+    daemon.reload()
+    wait_log(daemon, "not an account file")
+    document = status(daemon)
+    path.unlink()
+    daemon.reload()
+    wait_status(daemon, "locations", [])
+
+    assert document is not None
+    assert document["locations"][0]["connected"]
