@@ -12,7 +12,9 @@ from typing import Any, Final, Protocol
 
 import zmq
 
+from tfd.addresses import Addresses
 from tfd.backoff import Backoff
+from tfd.complaint import STABLE, Complaint
 from tfd.config.model import Address
 from tfd.log import Log
 from tfd.loop import Loop, Timer
@@ -32,7 +34,6 @@ from tfd.protocol.events import (
     StreamEnded,
     Welcome,
 )
-from tfd.resolver import resolve
 from tfd.transport import Keys, Transport
 
 STEP_LIMIT: Final = 3.0
@@ -44,12 +45,6 @@ LONGEST_PAUSE: Final = 4.0
 
 REFUSED_PAUSE: Final = 60.0
 """Seconds until the next try where the location said no: only a person can change that."""
-
-STABLE: Final = 10.0
-"""Seconds after which a session counts as the end of the trouble before it."""
-
-LOG_PAUSES: Final = (0.0, 10.0, 60.0, 600.0, 3600.0)
-"""Seconds between two lines about the same trouble; the last one repeats."""
 
 ROUND_TRIPS: Final = 16
 """Answers of which the quickest tells the round trip; the others include the location's own work."""
@@ -123,7 +118,7 @@ class Link:
         self._context = context
         self._log = log
         self._keys = keys
-        self._addresses = deque(addresses)
+        self._addresses = Addresses(loop, addresses, self._connect, self._pause)
         self._owner = owner
         self._session = ClientSession(
             session_id=os.urandom(16), ciphers=ciphers, program=program, heartbeat=heartbeat
@@ -131,10 +126,6 @@ class Link:
         self._transport: Transport | None = None
         self._opened = False
         self._closed = False
-        self._attempt = 0
-        self._to_resolve: list[Address] = []
-        self._to_try: deque[tuple[str, int]] = deque()
-        self._present: Address | None = None
         self._backoff = Backoff(f"link {name}", FIRST_PAUSE, LONGEST_PAUSE, STABLE)
         self._limit: Timer | None = None
         self._tick: Timer | None = None
@@ -143,7 +134,7 @@ class Link:
         self._streams: dict[int, Callable[[StreamEvent], None]] = {}
         self._drained: list[Callable[[], None]] = []
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
-        self._complaint = _Complaint(log, name)
+        self._complaint = Complaint(log, name)
         loop.call_later(0, self._start_round)
 
     @property
@@ -154,7 +145,7 @@ class Link:
     @property
     def addresses(self) -> tuple[Address, ...]:
         """All addresses of the location, the one that answered last first."""
-        return tuple(self._addresses)
+        return self._addresses.all
 
     @property
     def welcome(self) -> Welcome | None:
@@ -220,7 +211,7 @@ class Link:
     def close(self) -> None:
         """Drop the connection for good; requests without an answer fail, and nothing else is told."""
         self._closed = True
-        self._attempt += 1
+        self._addresses.stop()
         self._streams.clear()
         self._drop_transport()
         for number in list(self._asked):
@@ -233,51 +224,31 @@ class Link:
 
     def set_addresses(self, addresses: tuple[Address, ...]) -> None:
         """Use other addresses from the next try on; a connection that stands is kept."""
-        self._addresses = deque(addresses)
+        self._addresses.replace(addresses)
 
     def _start_round(self) -> None:
         if not self._closed:
-            self._to_resolve = list(self._addresses)
-            self._to_try.clear()
-            self._next("no address is known: write `address` under its [location.NAME]")
+            self._addresses.begin()
 
-    def _next(self, reason: str) -> None:
-        """Try what comes next: another result of the name, another name, another round."""
-        self._attempt += 1
-        if self._limit is not None:
-            self._limit.cancel()
-        if self._to_try:
-            self._connect(*self._to_try.popleft())
-        elif self._to_resolve:
-            self._resolve(self._to_resolve.pop(0))
-        else:
-            self._pause(reason, self._backoff.failed(self._loop.now))
+    def _pause(self, reason: str) -> None:
+        self._retry_at(self._backoff.failed(self._loop.now), reason)
 
-    def _pause(self, reason: str, until: float) -> None:
+    def _retry_at(self, when: float, reason: str) -> None:
         self.reason = reason
         self._complaint.tell(f"location {self.name} is not connected: {reason}", self._loop.now)
-        self._loop.call_at(until, self._start_round)
+        self._loop.call_at(when, self._start_round)
 
-    def _resolve(self, address: Address) -> None:
-        self._present = address
-        attempt = self._attempt
-        self._limit = self._loop.call_later(
-            STEP_LIMIT, lambda: self._next(f"{address} was not found in time by its name")
-        )
-
-        def resolved(result: list[str] | str) -> None:
-            if attempt == self._attempt and not self._closed:
-                if isinstance(result, str):
-                    self._next(f"{address} is not known: {result}")
-                else:
-                    self._to_try.extend((host, address.port) for host in result)
-                    self._next("")
-
-        resolve(self._loop, address.host, address.port, resolved)
+    def _limit_step(self, reason: str | None) -> None:
+        """Begin a step that fails for this reason at its limit; None ends the last one."""
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+        if reason is not None:
+            self._limit = self._loop.call_later(STEP_LIMIT, lambda: self._failed(reason, False))
 
     def _connect(self, host: str, port: int) -> None:
         self.host = host
-        self._limit = self._loop.call_later(STEP_LIMIT, lambda: self._failed("does not answer", False))
+        self._limit_step("does not answer")
         self._transport = Transport(
             self._loop,
             self._context,
@@ -291,28 +262,25 @@ class Link:
         )
 
     def _greet(self) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-        self._limit = self._loop.call_later(
-            STEP_LIMIT, lambda: self._failed("does not answer to hello", False)
-        )
+        self._limit_step("does not answer to hello")
         self._session.connected(self._loop.now)
         self._flush()
 
     def _failed(self, reason: str, refused: bool) -> None:
         """Give the present connection up and go on."""
         was_open = self._opened
+        self._limit_step(None)
         self._drop_transport()
         self._session.disconnected(self._loop.now)
         self._handle(self._session.tick(self._loop.now))
-        told = f"{self._present} {reason}"
+        told = f"{self._addresses.present} {reason}"
         self._say_lost(told)
         if refused:
             self._owner.link_refused(told)
         if was_open:
             # The address worked: begin with it again after the shortest pause.
-            self._to_resolve, self._to_try = [], deque()
-        self._next(told)
+            self._addresses.stop()
+        self._addresses.next(told)
 
     def _drop_transport(self) -> None:
         if self._transport is not None:
@@ -372,33 +340,29 @@ class Link:
                     self._on_stream(event)
 
     def _on_opened(self, welcome: Welcome) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
+        self._limit_step(None)
         self._opened = True
         self.reason = ""
         self._complaint.over(self._loop.now)
-        if self._present is not None and self._present in self._addresses:
-            self._addresses.remove(self._present)
-            self._addresses.appendleft(self._present)
+        self._addresses.worked()
         self._log.event(
             "info",
             f"connected to location {self.name}",
             location=self.name,
-            address=str(self._present),
+            address=str(self._addresses.present),
             account=welcome.account,
             resumed=welcome.resumed,
         )
         self._owner.link_opened(welcome)
 
     def _on_refused(self, code: str, message: str) -> None:
+        self._limit_step(None)
         self._drop_transport()
-        self._attempt += 1
-        if self._limit is not None:
-            self._limit.cancel()
+        self._addresses.stop()
         reason = f"the location refused the session ({code}): {message}"
         self._say_lost(reason)
         self._owner.link_refused(reason)
-        self._pause(reason, self._loop.now + REFUSED_PAUSE)
+        self._retry_at(self._loop.now + REFUSED_PAUSE, reason)
 
     def _say_lost(self, reason: str) -> None:
         self.reason = reason
@@ -423,27 +387,3 @@ class Link:
             happened = self._streams.get(event.id)
         if happened is not None:
             happened(event)
-
-
-class _Complaint:
-    """One trouble, told at once and then at growing intervals."""
-
-    def __init__(self, log: Log, name: str) -> None:
-        self._log = log
-        self._name = name
-        self._count = 0
-        self._next = 0.0
-        self._over: float | None = None
-
-    def tell(self, text: str, now: float) -> None:
-        if self._over is not None and now - self._over >= STABLE:
-            self._count = 0
-        self._over = None
-        if self._count and now < self._next:
-            return
-        self._count = min(self._count + 1, len(LOG_PAUSES) - 1)
-        self._next = now + LOG_PAUSES[self._count]
-        self._log.event("warning", text, location=self._name)
-
-    def over(self, now: float) -> None:
-        self._over = now
