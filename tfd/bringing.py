@@ -22,6 +22,9 @@ FIND_LIMIT: Final = 30.0
 COMMIT_LIMIT: Final = 1800.0
 """Seconds for the location to unpack an image and hand it to its engine."""
 
+Files = dict[str, dict[str, str | int]]
+"""Digest and mode of each file, by its path in the container."""
+
 Found = Callable[[str | Failure | None], None]
 
 
@@ -101,9 +104,12 @@ class _Archive:
 
 
 def bring_files(
-    loop: Loop, link: Link, container: Container, done: Callable[[dict[str, str] | Failure], None]
+    loop: Loop,
+    link: Link,
+    container: Container,
+    done: Callable[[Files | Failure], None],
 ) -> None:
-    """Bring the contents of a container's files; `done` gets each path's blob digest, or a Failure."""
+    """Bring the contents of a container's files; `done` gets each path's digest and mode, or a Failure."""
     if not container.files:
         done({})
         return
@@ -113,9 +119,12 @@ def bring_files(
             done(Failure(Code.NOT_FOUND, f"a file for container {container.name}: {result}"))
             return
         blobs = {blob[0]: blob for blob in result.values()}
+        files: Files = {
+            path: {"digest": result[path][0], "mode": source.mode} for path, source in container.files
+        }
 
         def sent(failure: Failure | None) -> None:
-            done(failure or {path: blob[0] for path, blob in result.items()})
+            done(failure or files)
 
         send_blobs(loop, link, deque(blobs.values()), sent)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tfd.bringing import bring_files, bring_image
+from tfd.bringing import Files, bring_files, bring_image
 from tfd.config.model import Config, Container
 from tfd.link import Answer, Failure
 from tfd.location import Location
@@ -252,7 +252,7 @@ class Conductor:
 
         bring_image(self._loop, location.link, image, all_brought)
 
-    def _create(self, action: CreateContainer, location: Location, files: dict[str, str] | Failure) -> None:
+    def _create(self, action: CreateContainer, location: Location, files: Files | Failure) -> None:
         if isinstance(files, Failure):
             self._end(action, files)
             return
@@ -295,7 +295,7 @@ def _probe(probe: Probe) -> dict[str, Any]:
 
 
 def _container_config(
-    container: Container, volumes: tuple[tuple[str, str], ...], files: dict[str, str]
+    container: Container, volumes: tuple[tuple[str, str], ...], files: Files
 ) -> dict[str, Any]:
     return _without_none(
         {

@@ -44,7 +44,11 @@ CREATE = {
     "name": "prod/web/0",
     "key": "k",
     "image": "nginx",
-    "config": {"memory": 1 << 30, "files": {"/x": DIGEST}, "volumes": [["prod/data", "/srv"]]},
+    "config": {
+        "memory": 1 << 30,
+        "files": {"/x": {"digest": DIGEST, "mode": 0o644}},
+        "volumes": [["prod/data", "/srv"]],
+    },
 }
 BODIES: dict[str, dict[str, Any]] = {
     "hello": HELLO,

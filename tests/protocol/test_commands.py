@@ -12,6 +12,7 @@ from tfd.protocol.errors import Code, CommandError
 from tfd.protocol.schema import Table
 
 DIGEST = "sha256:" + "0" * 64
+FILE = {"digest": DIGEST, "mode": 0o644}
 CREATE = {"name": "prod/web/0", "key": "k1", "image": "nginx", "config": {}}
 
 commands = st.sampled_from(sorted(COMMANDS.values(), key=lambda command: command.name))
@@ -73,12 +74,24 @@ def test_one_wrong_parameter_is_refused(command: Command, data: st.DataObject) -
             "config.volumes[0].mount is 'srv'; allowed: an absolute",
         ),
         (
-            {"config": {"files": {"/etc/../etc/x": DIGEST}}},
+            {"config": {"files": {"/etc/../etc/x": FILE}}},
             "a key of config.files is '/etc/../etc/x'; allowed: an",
         ),
         (
-            {"config": {"files": {"/etc/a\nb": DIGEST}}},
+            {"config": {"files": {"/etc/a\nb": FILE}}},
             r"a key of config.files is '/etc/a\nb'; allowed: an absolute",
+        ),
+        (
+            {"config": {"files": {"/x": DIGEST}}},
+            "config.files['/x'] is 'sha256:",
+        ),
+        (
+            {"config": {"files": {"/x": {"digest": DIGEST}}}},
+            "config.files['/x'].mode is missing; allowed: 0 to 511",
+        ),
+        (
+            {"config": {"files": {"/x": FILE | {"mode": 0o4755}}}},
+            "config.files['/x'].mode is 2541; allowed: 0 to 511",
         ),
         (
             {"config": {"environment": {"A=B": "c"}}},

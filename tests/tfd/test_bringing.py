@@ -73,9 +73,9 @@ def test_names_are_looked_up_at_the_location(peer: LocationPeer) -> None:
         assert bring(place, "unheard/of") is None
 
 
-def files(place: Site, container: Container) -> dict[str, str] | Failure:
+def files(place: Site, container: Container) -> dict[str, dict[str, str | int]] | Failure:
     """Bring a container's files and give the result."""
-    results: list[dict[str, str] | Failure] = []
+    results: list[dict[str, dict[str, str | int]] | Failure] = []
     bring_files(place.loop, place.location.link, container, results.append)
     place.until(lambda: results, "the files", 20)
     return results[0]
@@ -90,7 +90,7 @@ def test_files_are_brought_as_blobs(peer: LocationPeer, tmp_path: Path) -> None:
         image="nginx",
         files=(
             ("/a", FileSource(path=str(source), content=None, digest=b"")),
-            ("/b", FileSource(path=None, content=b"same", digest=b"")),
+            ("/b", FileSource(path=None, content=b"same", digest=b"", mode=0o400)),
             ("/c", FileSource(path=None, content=b"", digest=b"")),
         ),
     )
@@ -99,7 +99,8 @@ def test_files_are_brought_as_blobs(peer: LocationPeer, tmp_path: Path) -> None:
 
         assert isinstance(result, dict)
         assert list(result) == ["/a", "/b", "/c"]
-        assert result["/a"] == result["/b"] != result["/c"]
+        assert result["/a"]["digest"] == result["/b"]["digest"] != result["/c"]["digest"]
+        assert [file["mode"] for file in result.values()] == [0o644, 0o400, 0o644]
         assert {bytes(blob.data) for blob in peer.blobs.values()} == {b"same", b""}
 
 

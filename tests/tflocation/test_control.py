@@ -323,7 +323,7 @@ def test_blobs_are_resumed_and_verified(location: MemoryLocation) -> None:
         with pytest.raises(CommandError) as caught:
             client.put_blob("sha256:" + "0" * 64, b"something else")
         assert caught.value.code == Code.DIGEST
-        create(client, files={"/etc/thing": digest})
+        create(client, files={"/etc/thing": {"digest": digest, "mode": 0o600}})
 
 
 class TestHostile:

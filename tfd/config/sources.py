@@ -175,9 +175,9 @@ def _read_source(value: object, place: Place) -> FileSource | None:
 
 
 def _read_mode(value: object, place: Place) -> int:
-    if isinstance(value, str) and len(value) in (3, 4) and set(value) <= set("01234567"):
+    if isinstance(value, str) and re.fullmatch("0?[0-7]{3}", value):
         return int(value, 8)
-    place.wrong(shown(value), 'permission bits as octal digits in quotes, such as "0644"')
+    place.wrong(shown(value), 'permission bits as octal digits in quotes, from "0000" to "0777"')
     return MODE
 
 

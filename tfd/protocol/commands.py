@@ -114,6 +114,8 @@ PROBE = Table(
         Parameter("fall", Integer(1, 100)),
     )
 )
+FILE = Table((Parameter("digest", DIGEST), Parameter("mode", Integer(0, 0o777))))
+"""What a file in a container is: the blob with its contents, and its permission bits; root owns it."""
 ARGUMENTS = ListOf(Text(128 * 1024, minimum=0), 1024)
 CONTAINER_CONFIG = Table(
     (
@@ -131,7 +133,7 @@ CONTAINER_CONFIG = Table(
             required=False,
         ),
         Parameter("volumes", ListOf(Row((("name", VOLUME_NAME), ("mount", PATH))), 64), required=False),
-        Parameter("files", MapOf(PATH, DIGEST, 256), required=False),
+        Parameter("files", MapOf(PATH, FILE, 256), required=False),
         Parameter("memory", Integer(1 << 20, 1 << 44, size=True), required=False),
         Parameter("cpus", Number(0.01, 4096), required=False),
         Parameter("processes", Integer(1, 1 << 22), required=False),

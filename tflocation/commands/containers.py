@@ -12,7 +12,7 @@ from tfd.protocol.errors import Code, CommandError
 from tflocation.commands import connections
 from tflocation.commands.call import Body, Call, Handler, Reservation, Services, record
 from tflocation.commands.volumes import ensure
-from tflocation.engines.interface import ContainerInfo, ContainerSpec, EngineError, VolumeInfo
+from tflocation.engines.interface import ContainerInfo, ContainerSpec, EngineError, FileSpec, VolumeInfo
 from tflocation.limits import Usage, check_container
 from tflocation.placement import best_node
 
@@ -126,7 +126,10 @@ async def _spec(
     process = await services.images.process(
         digest, config.get("command"), config.get("entrypoint"), config.get("environment", {})
     )
-    files = {path: services.images.blob(blob) for path, blob in config.get("files", {}).items()}
+    files = {
+        path: FileSpec(services.images.blob(file["digest"]), file["mode"])
+        for path, file in config.get("files", {}).items()
+    }
     volumes = tuple((name, mount) for name, mount in config.get("volumes", ()))
     node = await _node(services, account, parameters, [name for name, _ in volumes])
     for name, _ in volumes:

@@ -80,10 +80,18 @@ class ProcessSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class FileSpec:
+    """A file to be put into a container, owned by its root: the bytes of `source` on this machine."""
+
+    source: Path
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """A container to be made. `image` is a config digest, `memory` is in bytes, `cpus` may be a fraction.
 
-    `volumes` are (volume name, mount point), `files` are path in the container -> file on this machine.
+    `volumes` are (volume name, mount point), `files` are by their path in the container.
     `node` None leaves the choice to the engine.
     """
 
@@ -94,7 +102,7 @@ class ContainerSpec:
     process: ProcessSpec
     node: str | None = None
     volumes: tuple[tuple[str, str], ...] = ()
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, FileSpec] = field(default_factory=dict)
     memory: int | None = None
     cpus: float | None = None
     processes: int | None = None

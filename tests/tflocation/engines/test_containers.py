@@ -9,7 +9,7 @@ import pytest
 from tests.support.engine import ended, eventually, shell, web, written
 from tests.support.engine_view import ask, init_pid, instances
 from tflocation.development import PrivateEngine
-from tflocation.engines.interface import ContainerSpec, EngineError, NotFound, ProcessSpec, State
+from tflocation.engines.interface import ContainerSpec, EngineError, FileSpec, NotFound, ProcessSpec, State
 from tflocation.engines.lxd.engine import LxdEngine
 
 pytestmark = pytest.mark.engine
@@ -157,13 +157,27 @@ async def test_files_are_there_before_the_process(engine: LxdEngine, tmp_path: P
     """Files are written with their directories, before the start."""
     (tmp_path / "file").write_bytes(b"content\n" * 1000)
     script = "cat /deep/er/file >/tmp/told; echo end >>/tmp/told; exec sleep 99"
-    container = await engine.create_container(shell(script, files={"/deep/er/file": tmp_path / "file"}))
+    container = await engine.create_container(
+        shell(script, files={"/deep/er/file": FileSpec(tmp_path / "file")})
+    )
 
     assert await written(engine, container, "/tmp/told") == "content\n" * 1000
 
     await engine.put_file(container.id, "/later/file", tmp_path / "file")
 
     assert await engine.fetch_file(container.id, "/later/file", 8000) == b"content\n" * 1000
+
+
+@pytest.mark.parametrize("mode", [0, 0o400, 0o644, 0o755])
+async def test_files_have_their_mode_and_belong_to_root(engine: LxdEngine, tmp_path: Path, mode: int) -> None:
+    """New ones and those that replace one of the image have the permission bits asked for."""
+    (tmp_path / "file").write_bytes(b"root:x:0:0::/:/bin/sh\n")
+    script = "busybox stat -c '%a %u:%g %s' /new /etc/passwd >/tmp/told; echo end >>/tmp/told; exec sleep 99"
+    files = {path: FileSpec(tmp_path / "file", mode) for path in ("/new", "/etc/passwd")}
+
+    told = await written(engine, await engine.create_container(shell(script, files=files)), "/tmp/told")
+
+    assert told == f"{mode:o} 0:0 22\n" * 2
 
 
 async def test_is_unprivileged_and_limited(engine: LxdEngine, private: PrivateEngine) -> None:
@@ -201,7 +215,7 @@ async def test_what_is_missing_is_named_and_nothing_stays(engine: LxdEngine, tmp
     with pytest.raises(NotFound, match="volume gone"):
         await engine.create_container(shell("", volumes=(("gone", "/data"),)))
     with pytest.raises(EngineError, match="missing: No such file"):
-        await engine.create_container(shell("", files={"/x": tmp_path / "missing"}))
+        await engine.create_container(shell("", files={"/x": FileSpec(tmp_path / "missing")}))
 
     assert await engine.containers() == []
 

@@ -143,8 +143,8 @@ class Containers:
         script = start_script(spec.process, gateway=gateway, mounts=mounts)
         await self._files.put(name, START, script.encode(), 0o755)
         await self._files.put(name, HOSTS, hosts_file(name, str(address), {}).encode())
-        for path, source in spec.files.items():
-            await self._files.put(name, path, source)
+        for path, file in spec.files.items():
+            await self._files.put_new(name, path, file.source, file.mode)
         await self.configure(name, {instances.MADE: "made"})
 
     async def _create(self, name: str, spec: ContainerSpec, fingerprint: str) -> IPv4Address:

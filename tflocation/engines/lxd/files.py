@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -34,6 +35,17 @@ class Files:
             await self._make_directories(container_id, PurePosixPath(path).parent)
             await self._write(container_id, path, content, mode)
 
+    async def put_new(self, container_id: str, path: str, content: Path, mode: int) -> None:
+        """Write a file likewise, in place of the one or the link that is there.
+
+        The engine leaves owner and mode of a file that exists as they are.
+        """
+        with suppress(NotFound):
+            await self._client.request(
+                "DELETE", _api(container_id), what=f"{path} of {container_id}", query={"path": path}
+            )
+        await self.put(container_id, path, content, mode)
+
     async def _write(self, container_id: str, path: str, content: bytes | Path, mode: int) -> None:
         with _opened(content) as file:
             await self._client.upload(
@@ -41,7 +53,7 @@ class Files:
                 _chunks(file),
                 what=f"{path} of {container_id}",
                 query={"path": path},
-                headers={"type": "file", "uid": "0", "gid": "0", "mode": f"{mode:04o}", "write": "overwrite"},
+                headers={"type": "file", "uid": "0", "gid": "0", "mode": f"0{mode:o}", "write": "overwrite"},
                 limit=UPLOAD_LIMIT,
             )
 
