@@ -7,6 +7,7 @@ never bridged but routed, since there alone connections are tracked on every ker
 
 import asyncio
 import hashlib
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -52,22 +53,20 @@ def port_name(bridge: str, offset: int) -> str:
 
 async def apply(ruleset: str) -> None:
     """Hand the text to nft. Raises FirewallError, and nothing has changed then."""
-    process = await asyncio.create_subprocess_exec(
-        "nft",
-        "-f",
-        "-",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
     try:
-        _, problem = await asyncio.wait_for(process.communicate(ruleset.encode()), APPLY_LIMIT)
-    except TimeoutError as error:
-        process.kill()
-        await process.wait()
-        raise FirewallError(f"nft did not finish within {APPLY_LIMIT:.0f} s") from error
-    if process.returncode != 0:
-        raise FirewallError(problem.decode(errors="replace").strip() or f"nft: exit {process.returncode}")
+        done = await asyncio.to_thread(
+            subprocess.run,
+            ["nft", "-f", "-"],
+            input=ruleset.encode(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=APPLY_LIMIT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FirewallError(str(error)) from error
+    if done.returncode != 0:
+        raise FirewallError(done.stderr.decode(errors="replace").strip() or f"nft: exit {done.returncode}")
 
 
 def _elements(pairs: Iterable[tuple[IPv4Address, IPv4Address]]) -> str:

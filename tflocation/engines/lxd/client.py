@@ -40,6 +40,8 @@ _BY_TEXT: tuple[tuple[str, type[EngineError]], ...] = (
     ("not found", NotFound),
     ("no such file", NotFound),
     ("already exists", Exists),
+    ("already in use", Exists),  # a name, at that
+    ("unique constraint", Exists),
     ("device or resource busy", InUse),
     ("in use", InUse),
     ("database is locked", EngineUnavailable),
@@ -253,10 +255,18 @@ class Client:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise EngineUnavailable(f"{what}: {_words(error)}") from error
 
-    async def _ready(self) -> aiohttp.ClientSession:
+    def directory(self) -> Path:
+        """Give the engine's own directory on this machine, which holds its socket."""
+        return self._found().parent
+
+    def _found(self) -> Path:
         socket = self._socket or find_socket()
         if socket is None:
             raise EngineUnavailable("no engine runs on this machine: start Incus or LXD, or set its socket")
+        return socket
+
+    async def _ready(self) -> aiohttp.ClientSession:
+        socket = self._found()
         if self._session is None or socket != self._socket_in_use:
             await self.close()
             self._socket_in_use = socket

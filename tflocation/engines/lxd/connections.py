@@ -59,7 +59,7 @@ class Connections:
             if rules != self._applied:
                 try:
                     await firewall.apply(rules)
-                except (firewall.FirewallError, OSError) as error:
+                except firewall.FirewallError as error:
                     raise EngineError(f"the firewall of {place.bridge}: {error}") from error
                 self._applied = rules
 
