@@ -8,7 +8,6 @@ import base64
 import binascii
 import os
 import re
-import secrets
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +34,7 @@ class KeyPair:
 
 def generate() -> KeyPair:
     """Make a new key pair."""
-    return pair_of(secrets.token_bytes(KEY_SIZE))
+    return pair_of(os.urandom(KEY_SIZE))
 
 
 def pair_of(secret: bytes) -> KeyPair:
@@ -173,7 +172,7 @@ def _check_private(path: Path, status: os.stat_result) -> None:
 
 
 def _write(path: Path, content: bytes, *, replace: bool) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
