@@ -3,7 +3,7 @@
 import msgpack
 import pytest
 
-from tests.protocol.pair import HEARTBEAT, Pair, make_client
+from tests.protocol.pair import HEARTBEAT, Pair, make_client, make_server
 from tfd.protocol.commands import Role
 from tfd.protocol.errors import CommandError, UsageError
 from tfd.protocol.session import (
@@ -161,6 +161,21 @@ def test_three_missed_heartbeats_end_it_at_both_ends() -> None:
 
     assert pair.told(Lost) == pair.heard(Lost) == [Lost("nothing was heard for 6 s")]
     assert (pair.client.state, pair.location.state) == (State.DISCONNECTED, ServerState.DETACHED)
+
+
+def test_a_client_that_is_not_heard_is_told_so() -> None:
+    """Where only one direction fails, the other one tells the client at once that it is lost."""
+    location = make_server()
+    client = make_client()
+    client.connected(0.0)
+    for frame in client.outgoing():
+        location.receive(frame, 0.0)
+    for frame in location.outgoing():
+        client.receive(frame, 0.0)
+    location.tick(3 * HEARTBEAT)
+    (told,) = location.outgoing()
+
+    assert [type(event) for event in client.receive(told, 3 * HEARTBEAT)] == [Lost]
 
 
 def test_a_location_that_does_not_greet_is_lost() -> None:

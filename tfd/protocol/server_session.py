@@ -158,7 +158,10 @@ class ServerSession(Endpoint):
         """Do what time demands: heartbeats, and noticing that the client is silent."""
         if self._pulse.silent(now):
             reason = f"nothing was heard for {self._pulse.limit:g} s"
-            return [*self._detach(reason), Lost(reason)]
+            events = self._detach(reason)
+            # A path may fail one way only: the client still hears us, and comes back over a new one.
+            self._send_error(0, Code.UNAVAILABLE, f"{reason} from this client")
+            return [*events, Lost(reason)]
         self._beat(now)
         return []
 
