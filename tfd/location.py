@@ -61,6 +61,7 @@ class Location:
             "node.list": ("nodes", NODES_INTERVAL, self._take_nodes),
             "container.list": ("containers", LISTS_INTERVAL, self._take_containers),
             "volume.list": ("volumes", LISTS_INTERVAL, self._take_volumes),
+            "image.list": ("images", LISTS_INTERVAL, self._take_images),
         }
         self.link = make_link(self)
         self.stock = Stock(loop, log, self.link)
@@ -179,6 +180,10 @@ class Location:
     def _take_volumes(self, records: Iterable[Mapping[str, Any]]) -> None:
         volumes = [_volume(record) for record in records]
         self._update(volumes={volume.name: volume for volume in volumes})
+
+    def _take_images(self, records: Iterable[Mapping[str, Any]]) -> None:
+        names = {str(name): str(record["digest"]) for record in records for name in record["names"]}
+        self._update(image_names=names)
 
     def _take_health(self, body: Mapping[str, Any]) -> None:
         container = str(body["id"])

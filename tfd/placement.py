@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from zlib import crc32
 
+from tfd.protocol.image_name import canonical
 from tfd.world import LocationView, NodeView, World
 
 MEBIBYTE = 1 << 20
@@ -144,12 +145,13 @@ def _refusal(request: Request, node: NodeView, place: Place) -> str:
 
 
 def _rank(request: Request, view: LocationView, node: NodeView, failures: int, copies: int) -> Rank:
-    digest = view.images.get(request.image)
+    named = view.image_names.get(canonical(request.image), request.image)
+    digest = view.images.get(request.image, named)
     return Rank(
         failures=failures,
         copies=copies,
         load=load_of(node),
-        image_absent=digest is None or digest not in node.images,
+        image_absent=digest not in node.images,
         round_trip_ms=round(view.round_trip * 1000),
         tie=crc32(f"{request.name}\0{view.name}\0{node.name}".encode()),
     )

@@ -98,10 +98,11 @@ class LocationView:
     """One location through its link.
 
     `since` is when `connected` last changed. `session` grows by one whenever a session was opened that
-    does not continue the one before it. `listed` is true once nodes, containers and volumes were all
-    received in the present session; until then, and while not connected, they are what was known before.
-    `images` maps an image as the configuration names it to its digest there, and `health` a container's
-    id to its latest verdict; a container that is gone leaves `containers` and `health` at once.
+    does not continue the one before it. `listed` is true once nodes, containers, volumes and names of images
+    were all received in the present session; until then, and while not connected, they are what was known
+    before. `image_names` maps the canonical names of the images that are there to their digests, and
+    `images` an image as the configuration names it once it was brought or looked up. `health` maps a
+    container's id to its latest verdict; a container that is gone leaves `containers` and `health` at once.
     """
 
     name: str
@@ -113,6 +114,7 @@ class LocationView:
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     containers: Mapping[str, ContainerView] = field(default_factory=dict)
     volumes: Mapping[str, VolumeView] = field(default_factory=dict)
+    image_names: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     health: Mapping[str, HealthView] = field(default_factory=dict)
     reason: str = ""

@@ -222,6 +222,13 @@ class LocationPeer:
         self.volumes.setdefault(name, {"name": name, "node": "n1", "size": 1 << 30, "used": 0})
         return {"volume": self.volumes[name]}
 
+    def _do_image_list(self, _session: ServerSession, _call: Called) -> dict[str, Any]:
+        known = {
+            digest: [name for name in self.images if self.images[name] == digest and name != digest]
+            for digest in self.images.values()
+        }
+        return {"images": [{"digest": digest, "names": names, "size": 1} for digest, names in known.items()]}
+
     def _do_image_find(self, _session: ServerSession, call: Called) -> dict[str, Any]:
         name = call.params["name"]
         return {"image": name if name in self.images.values() else self.images.get(name)}

@@ -94,7 +94,8 @@ def create(place: Site) -> str:
 
 
 def test_the_view_is_complete_once_everything_was_listed(peer: LocationPeer) -> None:
-    """Nodes, containers and volumes, in the first session."""
+    """Nodes, containers, volumes and names of images, in the first session."""
+    peer.images["nginx:latest"] = "sha256:1"
     peer.volumes["prod/data"] = {"name": "prod/data", "node": "n1", "size": None, "used": 0}
     with site(peer) as place:
         place.until(lambda: place.location.view.listed, "the lists")
@@ -104,6 +105,7 @@ def test_the_view_is_complete_once_everything_was_listed(peer: LocationPeer) -> 
         assert view.session == 1
         assert list(view.nodes) == ["n1"]
         assert list(view.volumes) == ["prod/data"]
+        assert view.image_names == {"nginx:latest": "sha256:1"}
 
 
 def test_events_keep_the_view_current(peer: LocationPeer) -> None:

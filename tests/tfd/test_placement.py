@@ -98,6 +98,19 @@ def test_reason() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["web", "web:latest", "docker.io/library/web", "sha256:1"])
+def test_image_is_known_by_each_of_its_names(name: str) -> None:
+    """The node that has the image is preferred, and the reason says so, before anything was asked for it."""
+    names = {"web:latest": "sha256:1"}
+    has, lacks = view("has", node(images=HAS_IMAGE), image_names=names), view("lacks", node())
+
+    choice = choose(replace(WEB, image=name), has, replace(lacks, round_trip=0.001))
+
+    assert isinstance(choice, Placement)
+    assert choice.place.location == "has"
+    assert "image present" in choice.reason
+
+
 @pytest.mark.parametrize(
     ("request_", "views", "reason", "waiting"),
     [

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from tfd.protocol.archive import ArchiveError, ImageDescription, open_image
 from tfd.protocol.errors import Code, CommandError
+from tfd.protocol.image_name import canonical
 from tfd.protocol.oci import (
     Manifest,
     architecture_of,
@@ -104,7 +105,7 @@ class Images:
                 raise CommandError(Code.BAD_PARAMETER, f"image {name!r} begins the digests of several images")
             if found:
                 return found[0]
-        wanted = image_names.canonical(name)
+        wanted = canonical(name)
         for kept in (image_names.owned(wanted, account), wanted):
             for image in published:
                 if kept in image.names:

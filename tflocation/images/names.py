@@ -1,12 +1,9 @@
-"""Names of images: which spellings mean the same one, whose a name is, and where a registry keeps it.
-
-Source: Docker's `distribution/reference` (a name without a host means docker.io, one without a slash there
-means library/NAME, one without a tag means the tag "latest").
-"""
+"""Names of images: which are allowed, whose a name is, and where a registry keeps it."""
 
 import re
 
 from tfd.protocol.errors import Code, CommandError
+from tfd.protocol.image_name import canonical
 from tfd.protocol.oci import is_name
 
 DEFAULT_HOST = "docker.io"
@@ -26,16 +23,6 @@ def check(name: str) -> str:
             f"image name {name[:255]!r}: allowed is [HOST[:PORT]/]NAME[:TAG], in lower case",
         )
     return canonical(name)
-
-
-def canonical(name: str) -> str:
-    """Give the one spelling of all that mean the same image."""
-    for prefix in ("index.docker.io/", "docker.io/"):
-        name = name.removeprefix(prefix)
-    if name.count("/") == 1:
-        name = name.removeprefix("library/")
-    last = name.rpartition("/")[2]
-    return name if ":" in last or "@" in last else f"{name}:latest"
 
 
 def owned(name: str, account: str) -> str:
