@@ -105,7 +105,7 @@ def test_the_view_is_complete_once_everything_was_listed(peer: LocationPeer) -> 
         assert view.session == 1
         assert list(view.nodes) == ["n1"]
         assert list(view.volumes) == ["prod/data"]
-        assert view.image_names == {"nginx:latest": "sha256:1"}
+        assert view.image_names["nginx:latest"] == "sha256:1"
 
 
 def test_events_keep_the_view_current(peer: LocationPeer) -> None:
