@@ -2,10 +2,11 @@
 
 `./quickstart` installs what this needs and runs it. A running LXD or Incus is used, in a
 project of its own; where there is none, one is started with a state directory of its own and
-stopped at the end.
+stopped at the end. Exit codes: 0 fine; 1 it failed; 2 wrong configuration or command line.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -14,36 +15,37 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from preconditions import STOP_LIMIT, QuickstartError, alone, check_ports, end_leftovers, step
+
+from tfd.config.model import Address, Config
+from tfd.config.problems import ConfigErrors
+from tfd.config.reader import load
 from tflocation.development import DevelopmentError, Kind, PrivateEngine, program
+from tflocation.engines.lxd.settings import SOCKETS
+from tflocation.shared import SharedEngine
 
 TREE = Path(__file__).resolve().parent.parent
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 PROGRAMS = TREE / ".venv" / "bin"
 STATE = Path("/var/lib/tfd-quickstart")
-LOCATION_CONFIG = STATE / "tflocation.toml"
 ARCHIVE = STATE / "nginx.tar"
 CONFIG = TREE / "conf" / "tfd.toml"
-URL = "http://127.0.0.1:8080/"
+CONTROL = Address("127.0.0.1", 2020)
+CHANNELS = Address("127.0.0.1", 2021)
 START_LIMIT = 90.0
-STOP_LIMIT = 30.0
 REGISTRY_LIMIT = 10.0
 PAGE = "usr/share/nginx/html/index.html"
-ENGINE_SOCKETS = (
-    Path("/var/lib/incus/unix.socket"),
-    Path("/var/lib/lxd/unix.socket"),
-    Path("/var/snap/lxd/common/lxd/unix.socket"),
-)
 
 
 def running_engine() -> Path | None:
     """Give the socket of an engine that somebody answers on, or None."""
-    for path in ENGINE_SOCKETS:
+    for path in SOCKETS:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(10)
             probe.connect(os.fspath(path))
@@ -51,62 +53,68 @@ def running_engine() -> Path | None:
     return None
 
 
-class QuickstartError(Exception):
-    """What failed, and what to do about it: the line that the user sees."""
-
-
 class Interrupted(Exception):  # noqa: N818 - a wish of the user, no error
     """Ctrl-C or SIGTERM came."""
 
 
-@contextlib.contextmanager
-def step(what: str) -> Iterator[None]:
-    """Tell what was done, and in how many seconds."""
-    start = time.monotonic()
-    yield
-    print(f"{time.monotonic() - start:8.1f} s  {what}", flush=True)
+class Place:
+    """Where the state of one location and of its tfd lies, apart from that of installed ones."""
 
+    def __init__(self, name: str) -> None:
+        """Each engine has accounts of its own, so each has a place of its own."""
+        self.directory = STATE / name
+        self.directory.mkdir(parents=True, exist_ok=True)
 
-def environment(program: str) -> dict[str, str]:
-    """Give a program's environment: its state lies apart from that of an installed tfd or tflocation."""
-    return {**os.environ, "STATE_DIRECTORY": os.fspath(STATE / program)}
+    def environment(self, program: str) -> dict[str, str]:
+        """Give a program's environment."""
+        return {**os.environ, "STATE_DIRECTORY": os.fspath(self.directory / program)}
 
-
-def run(program: str, *arguments: str | Path, limit: float = 300.0) -> str:
-    """Run one of our commands to its end and give its output; raises QuickstartError with what it said."""
-    command = [os.fspath(PROGRAMS / program), *(os.fspath(argument) for argument in arguments)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=limit, env=environment(program), check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise QuickstartError(f"{' '.join(command)}: not done within {limit:.0f} s") from error
-    if done.returncode != 0:
-        raise QuickstartError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    def run(self, program: str, *arguments: str | Path, limit: float = 300.0) -> str:
+        """Run one of our commands and give its output; raises QuickstartError with what it said."""
+        command = [os.fspath(PROGRAMS / program), *(os.fspath(argument) for argument in arguments)]
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=limit,
+                env=self.environment(program),
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise QuickstartError(f"{' '.join(command)}: not done within {limit:.0f} s") from error
+        if done.returncode != 0:
+            raise QuickstartError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
+        return done.stdout.strip()
 
 
 class Program:
-    """One of our two services, run beside this program."""
+    """One of our two services, run beside this program; its lines go to a file beside its state."""
 
-    def __init__(self, name: str, *arguments: str | Path) -> None:
-        """Start it; its lines go to a file beside its state."""
+    def __init__(self, place: Place, name: str, *arguments: str | Path) -> None:
+        """Nothing is started yet."""
         self.name = name
-        self.log = STATE / f"{name}.log"
-        (STATE / name).mkdir(parents=True, exist_ok=True)
+        self.log = place.directory / f"{name}.log"
+        self.command = [os.fspath(PROGRAMS / name), *(os.fspath(argument) for argument in arguments)]
+        self.environment = place.environment(name)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it."""
+        Path(self.environment["STATE_DIRECTORY"]).mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [os.fspath(PROGRAMS / name), *(os.fspath(argument) for argument in arguments)],
+                self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(name),
+                env=self.environment,
                 start_new_session=True,
             )
 
     def ended(self) -> str:
         """Give one line on why it ended, or an empty string while it runs."""
-        code = self.process.poll()
+        code = self.process.poll() if self.process else None
         if code is None:
             return ""
         lines = self.log.read_text(errors="replace").strip().splitlines()
@@ -114,7 +122,7 @@ class Program:
 
     def stop(self) -> None:
         """End it by SIGTERM, and by SIGKILL where that does not help within the limit."""
-        if self.process.poll() is None:
+        if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
                 self.process.wait(STOP_LIMIT)
@@ -139,35 +147,56 @@ def wait_until(what: str, programs: Sequence[Program], condition: Callable[[], b
 class Location:
     """The engine, the location in front of it, and the settings that join the two."""
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        """Choose the engine: one that runs, else a private one, which `stack` stops at the end."""
+    def __init__(self, stack: contextlib.ExitStack, checking: bool) -> None:
+        """Choose the engine: one that runs, else a private one; `stack` tidies up at the end."""
         running = running_engine()
         if running is None:
-            kind: Kind = "lxd" if program("lxd") else "incus"
-            with step(f"started {kind}, its state in {STATE / 'engine'}"):
-                engine = PrivateEngine(STATE / "engine", kind)
-                stack.callback(engine.stop)
-                engine.start()
-            settings = {
-                "engine": os.fspath(engine.socket),
-                "project": engine.project,
-                "pool": engine.pool,
-                "network": engine.bridge,
-            }
+            engine: PrivateEngine | SharedEngine = self._start_private(stack)
+            self.place = Place("private")
         else:
             print(f"           using the engine that runs, {running}, in a project of its own")
-            settings = {"engine": os.fspath(running), "project": "tfd-quickstart", "network": "tfdqs0"}
-        settings |= {
+            engine = SharedEngine(running, "tfd-quickstart", "tfdqs0")
+            stack.callback(self._tidy, engine, checking)
+            if engine.prepare():
+                print(f"           it had no storage pool, so {engine.pool} was made, of the kind dir")
+            self.place = Place(os.fspath(running.parent).strip("/").replace("/", "-"))
+        settings = {
+            "engine": engine.socket,
+            "project": engine.project,
+            "pool": engine.pool,
+            "network": engine.bridge,
             "name": "local",
-            "listen": "127.0.0.1:2020",
-            "channel_listen": "127.0.0.1:2021",
-            "address": "127.0.0.1:2020",
+            "listen": CONTROL,
+            "channel_listen": CHANNELS,
+            "address": CONTROL,
         }
-        LOCATION_CONFIG.write_text("".join(f'{key} = "{value}"\n' for key, value in settings.items()))
+        self.config = self.place.directory / "tflocation.toml"
+        self.config.write_text("".join(f'{key} = "{value}"\n' for key, value in settings.items()))
+
+    @staticmethod
+    def _start_private(stack: contextlib.ExitStack) -> PrivateEngine:
+        kind: Kind = "lxd" if program("lxd") else "incus"
+        engine = PrivateEngine(STATE / "engine", kind)
+        stack.callback(engine.stop)
+        with step(f"started {kind}, its state in {engine.directory}"):
+            engine.start()
+        return engine
+
+    @staticmethod
+    def _tidy(engine: SharedEngine, checking: bool) -> None:
+        """Leave nothing in the running engine after a check, and after another run nothing that runs."""
+        if not checking:
+            with step(f"removed the containers and the network {engine.bridge}; images and volumes stay"):
+                engine.rest()
+            return
+        with step(f"removed all that was made in {engine.socket}"):
+            kept = engine.remove()
+        if kept:
+            print(f"           but for the project {engine.project}, which has volumes: {', '.join(kept)}")
 
     def command(self, *arguments: str | Path) -> str:
         """Run a sub-command of tflocation with the settings of this location."""
-        return run("tflocation", "--config", LOCATION_CONFIG, *arguments)
+        return self.place.run("tflocation", "--config", self.config, *arguments)
 
     def answers(self) -> bool:
         """Whether the service answers."""
@@ -212,13 +241,25 @@ def build_archive() -> None:
         raise QuickstartError(f"{script}: exit {done.returncode}: {done.stderr.strip()}")
 
 
-def page() -> bytes | None:
+def page_url(config: Config) -> str:
+    """Give the URL of the first TCP listener; raises QuickstartError where there is none."""
+    for listener in config.listeners:
+        for address in listener.binds:
+            if not address.is_unix:
+                host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104
+                return f"http://{Address(host, address.port)}/"
+    raise QuickstartError(
+        f'{CONFIG} has no listener on TCP to load a page from: add bind = "127.0.0.1:8080"'
+    )
+
+
+def page(url: str) -> bytes | None:
     """Load the page through tfd, or give None while it cannot be had."""
     try:
-        with urllib.request.urlopen(URL, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - always http
             body: bytes = answer.read()
             return body
-    except (OSError, urllib.error.URLError):
+    except (OSError, http.client.HTTPException):
         return None
 
 
@@ -238,60 +279,69 @@ def page_in_image() -> bytes:
         return (bundle / "rootfs" / PAGE).read_bytes()
 
 
-def tfd_status() -> dict[str, Any]:
+def tfd_status(place: Place) -> dict[str, Any]:
     """Give what `tfd status --json` prints; an empty one while the daemon does not answer."""
     with contextlib.suppress(QuickstartError):
-        status: dict[str, Any] = json.loads(run("tfd", "status", "--json"))
+        status: dict[str, Any] = json.loads(place.run("tfd", "status", "--json"))
         return status
     return {}
 
 
-def start(stack: contextlib.ExitStack) -> Program:
+def start(stack: contextlib.ExitStack, url: str, checking: bool) -> Program:
     """Bring up the location and tfd, wait until the page can be loaded, and give tfd; `stack` ends it all."""
-    location = Location(stack)
+    location = Location(stack, checking)
+    place = location.place
+    service = Program(place, "tflocation", "--config", location.config)
+    stack.callback(service.stop)
     with step("started tflocation"):
-        service = Program("tflocation", "--config", LOCATION_CONFIG)
-        stack.callback(service.stop)
+        service.start()
         wait_until("tflocation to answer", [service], location.answers)
     location.ensure_image()
-    account = STATE / "tfd" / "locations" / "local.json"
+    account = place.directory / "tfd" / "locations" / "local.json"
     if not account.exists() or "quickstart" not in location.command("accounts").split():
         with step("joined the location: tflocation invite, tfd join"):
             account.unlink(missing_ok=True)
             if "quickstart" in location.command("accounts").split():
                 location.command("revoke", "quickstart")
-            run("tfd", "join", location.command("invite", "quickstart"))
-    with step(f"tfd serves {URL}"):
-        daemon = Program("tfd", "--config", CONFIG)
-        stack.callback(daemon.stop)
-        wait_until("tfd to be ready", [service, daemon], lambda: bool(tfd_status().get("ready")))
-        wait_until(f"a page at {URL}", [service, daemon], lambda: page() is not None)
+            place.run("tfd", "join", location.command("invite", "quickstart"))
+    daemon = Program(place, "tfd", "--config", CONFIG)
+    stack.callback(daemon.stop)
+    with step(f"tfd serves {url}"):
+        daemon.start()
+        wait_until("tfd to be ready", [service, daemon], lambda: bool(tfd_status(place).get("ready")))
+        wait_until(f"a page at {url}", [service, daemon], lambda: page(url) is not None)
     return daemon
 
 
-def check() -> None:
+def check(url: str) -> None:
     """Compare the served page with the one in the image; raises QuickstartError where they differ."""
-    served = page()
+    served = page(url)
     if served is None or b"nginx" not in served:
-        raise QuickstartError(f"{URL} did not serve the page of nginx")
-    if ARCHIVE.exists() and served != page_in_image():
-        raise QuickstartError(f"{URL} served {len(served)} bytes that are not those of the image's {PAGE}")
-    print(f"           the page of nginx came through tfd: {len(served)} bytes, as they lie in the image")
+        raise QuickstartError(f"{url} did not serve the page of nginx")
+    said = f"the page of nginx came through tfd: {len(served)} bytes"
+    if ARCHIVE.exists():
+        if served != page_in_image():
+            raise QuickstartError(
+                f"{url} served {len(served)} bytes that are not those of the image's {PAGE}"
+            )
+        said += ", as they lie in the image"
+    print(f"           {said}")
 
 
-def tell(daemon: Program) -> None:
+def tell(url: str, daemon: Program) -> None:
     """Print the URL, the file to edit and three things to try."""
     file = CONFIG.relative_to(TREE)
+    pid = daemon.process.pid if daemon.process else 0
     print(
         f"""
-  The page is at        {URL}
+  The page is at        {url}
   The file to edit is   {file}
   Log of tfd            {daemon.log}
 
-  Try, in a second terminal:
-    curl {URL}
+  Try, in a second terminal, as root:
+    curl {url}
     .venv/bin/tfd status
-    $EDITOR {file}; .venv/bin/tfd --check {file} && kill -HUP {daemon.process.pid}
+    $EDITOR {file}; .venv/bin/tfd --check {file} && kill -HUP {pid}
 
   Ctrl-C stops all of it.
 """,
@@ -308,7 +358,7 @@ def wait_for_end(daemon: Program) -> None:
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:
     """Turn the first signal into Interrupted; further ones must not break the cleaning up."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise Interrupted
 
@@ -317,18 +367,27 @@ def main(arguments: Sequence[str]) -> int:
     """Run quickstart; give the exit code."""
     checking = list(arguments) == ["--check"]
     STATE.mkdir(mode=0o711, parents=True, exist_ok=True)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, interrupt)
     try:
+        config = load(CONFIG)
         with contextlib.ExitStack() as stack:
-            daemon = start(stack)
+            stack.enter_context(alone(STATE / "lock"))
+            url = page_url(config)
+            binds = [address for listener in config.listeners for address in listener.binds]
+            end_leftovers(STATE)
+            check_ports([CONTROL, CHANNELS, *binds])
+            daemon = start(stack, url, checking)
             if checking:
-                check()
+                check(url)
             else:
-                tell(daemon)
+                tell(url, daemon)
                 wait_for_end(daemon)
     except Interrupted:
         return 1 if checking else 0
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        return 2
     except (QuickstartError, DevelopmentError) as error:
         print(f"quickstart: {error}", file=sys.stderr)
         return 1

@@ -6,11 +6,9 @@ it was killed is removed at the next start.
 
 import hashlib
 import http.client
-import json
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import time
@@ -19,6 +17,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from tflocation import leftovers
+from tflocation.enginesocket import ask
 
 Kind = Literal["lxd", "incus"]
 
@@ -194,24 +193,7 @@ class PrivateEngine:
             process.wait()
 
     def _ask(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
-        connection = _UnixConnection(str(self.socket))
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            response = connection.getresponse()
-            return response.status, json.loads(response.read() or b"{}")
-        finally:
-            connection.close()
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("engine", timeout=STOP_LIMIT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        return ask(self.socket, method, path, body)
 
 
 def _package(kind: Kind) -> str:

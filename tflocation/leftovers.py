@@ -58,12 +58,17 @@ def remove(directory: Path, bridge: str) -> None:
         _run("losetup", "--detach", device)
     if found.bridge:
         _run("ip", "link", "delete", bridge)
-    for table in found.tables:
+    remove_tables(bridge)
+
+
+def remove_tables(bridge: str) -> None:
+    """Remove our rules of `bridge`, and the engine's own once nothing is in them."""
+    for table in _tables(bridge):
         _run("nft", *table.split())
 
 
 def end_file_helpers(directory: Path) -> None:
-    """End the engine's helpers that read files of stopped containers: they would keep their volumes mounted."""
+    """End the engine's helpers that read stopped containers' files: they would keep volumes mounted."""
     for pid in _processes(directory):
         with contextlib.suppress(OSError):
             if b"\0forkfile\0" in Path("/proc", str(pid), "cmdline").read_bytes():
