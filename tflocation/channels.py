@@ -67,9 +67,9 @@ class ChannelServer:
         return [int(listening.getsockname()[1]) for listening in self._listening]
 
     async def start(self, host: str, port: int) -> None:
-        """Listen on all addresses of `host`. Raises OSError."""
+        """Listen on all addresses of `host`; an empty one is all of this machine. Raises OSError."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, _, _, _, address in dict.fromkeys(found):
                 self._listening.append(_listen(family, address))
