@@ -66,6 +66,9 @@ class Config:
     subnet: IPv4Network | None = None
     registries: tuple[str, ...] = ("docker.io",)
     insecure_registries: tuple[str, ...] = ()
+    registry_credentials: Path | None = None
+    pull_timeout: int = 900
+    image_size: int = 16 * GIB
     cache_directory: Path | None = None
     cache_size: int = 20 * GIB
     log_level: str = "info"
@@ -204,6 +207,13 @@ def _size(value: object) -> int:
         raise _Invalid(str(error)) from error
 
 
+def _seconds(value: object) -> int:
+    try:
+        return parse_duration(_text(value))
+    except ValueError as error:
+        raise _Invalid(str(error)) from error
+
+
 def _count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 1_000_000:
         raise _Invalid("a whole number from 0 to 1000000")
@@ -230,6 +240,9 @@ KEYS: Mapping[str, Parser] = {
     "subnet": _subnet,
     "registries": _texts,
     "insecure_registries": _texts,
+    "registry_credentials": _path,
+    "pull_timeout": _seconds,
+    "image_size": _size,
     "cache_directory": _path,
     "cache_size": _size,
     "log_level": _log_level,

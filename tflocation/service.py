@@ -66,7 +66,10 @@ def make_images(config: Config, engine: Engine, directory: Path) -> Images:
         ImageSettings(
             registries=config.registries,
             insecure_registries=config.insecure_registries,
+            credentials=config.registry_credentials,
             cache_size=config.cache_size,
+            image_size=config.image_size,
+            pull_timeout=config.pull_timeout,
         ),
     )
 
@@ -183,7 +186,7 @@ class Service:
     def reload(self) -> None:
         """Take over from the file what can change without a restart; a wrong file changes nothing."""
         try:
-            fresh = settings.load(self._path)
+            fresh = settings.load(self._path, required=self._path != settings.DEFAULT_PATH)
         except ConfigErrors as errors:
             for problem in errors.problems:
                 log.error("%s", problem)

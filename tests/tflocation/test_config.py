@@ -86,6 +86,7 @@ def test_the_example_shows_every_setting_and_the_defaults() -> None:
     assert config.limits == Config().limits
     assert (config.listen, config.channel_listen) == (Config().listen, Config().channel_listen)
     assert (config.registries, config.cache_size) == (Config().registries, Config().cache_size)
+    assert (config.pull_timeout, config.image_size) == (Config().pull_timeout, Config().image_size)
 
 
 def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
@@ -116,6 +117,10 @@ def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
         'registries = "docker.io"',
         'cache_size = "many"',
         "cache_size = true",
+        "image_size = 0",
+        "pull_timeout = 900",
+        'pull_timeout = "0s"',
+        'registry_credentials = "auth.json"',
         'log_level = "loud"',
         "limits = 3",
         "x = [[[[[",

@@ -12,8 +12,8 @@ class ImageSettings:
 
     `registries` are host names with an optional port, asked in this order; no other registry is ever asked.
     Those in `insecure_registries` are spoken to without TLS or without a check of their certificate.
-    `credentials` is a file as containers-auth.json(5) describes. `cache_size` bounds the blobs kept, and
-    `image_size` the files of one image.
+    `credentials` is a file as containers-auth.json(5) describes. `cache_size` bounds the blobs kept,
+    `image_size` and `image_files` the files of one image.
     """
 
     registries: tuple[str, ...] = ("docker.io",)
