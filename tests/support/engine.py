@@ -13,7 +13,7 @@ from typing import TypeVar
 import pytest
 
 from tests.support.engine_view import init_pid
-from tflocation.development import Kind, PrivateEngine, program
+from tflocation.development import POOL_SIZE, Kind, PrivateEngine, program
 from tflocation.engines.interface import ContainerInfo, ContainerSpec, ProcessSpec, State
 from tflocation.engines.lxd.engine import LxdEngine
 from tflocation.engines.lxd.settings import EngineSettings
@@ -27,15 +27,15 @@ T = TypeVar("T")
 
 
 @contextmanager
-def private_engine(kind: Kind) -> Iterator[PrivateEngine]:
-    """Run an engine of its own kind and state directory; skips where that cannot be."""
+def private_engine(kind: Kind, pool_size: int = POOL_SIZE) -> Iterator[PrivateEngine]:
+    """Run an engine with a state directory of its own; skips where that cannot be."""
     if os.geteuid() != 0:
         pytest.skip("an engine needs root")
     if program(kind) is None:
         pytest.skip(f"{kind} is not installed")
     with tempfile.TemporaryDirectory(prefix="tfd-") as directory:
         Path(directory).chmod(0o711)  # the containers' root is somebody else
-        with PrivateEngine(Path(directory, "e"), kind) as engine:
+        with PrivateEngine(Path(directory, "e"), kind, pool_size=pool_size) as engine:
             yield engine
 
 
@@ -66,7 +66,9 @@ def busybox_rootfs(directory: Path) -> Path:
 
 def shell(script: str, name: str = "test", **more: object) -> ContainerSpec:
     """Declare a container of the busybox image that runs a shell script."""
-    process = {key: more.pop(key) for key in ("cwd", "environment", "uid", "gid", "stop_signal") if key in more}
+    process = {
+        key: more.pop(key) for key in ("cwd", "environment", "uid", "gid", "stop_signal") if key in more
+    }
     return ContainerSpec(
         account=str(more.pop("account", "tester")),
         name=f"test/{name}/0",
@@ -115,7 +117,9 @@ async def written(engine: LxdEngine, container: ContainerInfo, path: str) -> str
     return (await eventually(look, f"{path} of {container.name}")).removesuffix("end\n")
 
 
-def reaches(private: PrivateEngine, source: ContainerInfo, address: str, port: int, udp: bool = False) -> bool:
+def reaches(
+    private: PrivateEngine, source: ContainerInfo, address: str, port: int, udp: bool = False
+) -> bool:
     """Tell whether a connection from the container's network is answered with at least one byte."""
     command = ["nsenter", "-t", str(init_pid(private, source.id)), "-n", "busybox", "nc", "-w", "1"]
     probe = subprocess.run(

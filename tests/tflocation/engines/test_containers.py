@@ -220,6 +220,19 @@ async def test_what_is_missing_is_named_and_nothing_stays(engine: LxdEngine, tmp
     assert await engine.containers() == []
 
 
+@pytest.mark.parametrize(
+    "mount", ["relative", "/", "/a/../..", "/proc/x", "/.tfd", "/x\nlxc.hook.start = /y"]
+)
+async def test_mount_point_must_be_one(engine: LxdEngine, mount: str) -> None:
+    """A mount point that is not the container's own, or that is more than one line, is refused."""
+    await engine.ensure_volume("tester", "test/mounts")
+
+    with pytest.raises(EngineError, match="no mount point"):
+        await engine.create_container(shell("", volumes=(("test/mounts", mount),)))
+
+    assert await engine.containers() == []
+
+
 async def test_unfinished_container_is_made_anew(engine: LxdEngine, private: PrivateEngine) -> None:
     """One that was being made when its maker died is replaced by the same request sent again."""
     spec = web()

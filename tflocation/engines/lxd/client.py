@@ -133,27 +133,35 @@ class Client:
         body: object = None,
         query: Query | None = None,
         etag: str | None = None,
-        limit: float = REQUEST_LIMIT,
     ) -> Answer:
-        """Send one request, and wait for the operation that it may start.
+        """Send one request that is answered at once.
 
-        `etag` makes it fail with Conflict where the object has changed since; `limit` is in seconds.
+        `etag` makes it fail with Conflict where the object has changed since.
         """
         headers = {"If-Match": etag} if etag else {}
         async with self._send(
-            method, path, what=what, query=query, limit=limit, headers=headers, json=body
+            method, path, what=what, query=query, limit=REQUEST_LIMIT, headers=headers, json=body
         ) as response:
             answer = await _decoded(response, what)
-            if answer.get("type") == "async":
-                return await self._wait(answer["metadata"]["id"], what)
             return Answer(answer.get("metadata"), response.headers.get("ETag", ""))
 
     async def operation(
-        self, method: str, path: str, *, what: str, body: object = None, query: Query | None = None
-    ) -> Any:
-        """Do what the engine does in the background, and give the finished operation's metadata."""
-        answer = await self.request(method, path, what=what, body=body, query=query)
-        return answer.metadata
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        body: object = None,
+        query: Query | None = None,
+        limit: float = OPERATION_LIMIT,
+    ) -> None:
+        """Do what the engine does in the background, and wait for its end for `limit` seconds."""
+        async with self._send(
+            method, path, what=what, query=query, limit=REQUEST_LIMIT, json=body
+        ) as response:
+            answer = await _decoded(response, what)
+        if answer.get("type") == "async":
+            await self._wait(answer["metadata"]["id"], what, limit)
 
     async def upload(
         self,
@@ -164,7 +172,7 @@ class Client:
         headers: Mapping[str, str],
         query: Query | None = None,
         limit: float = REQUEST_LIMIT,
-    ) -> Answer:
+    ) -> None:
         """POST raw bytes within `limit` seconds.
 
         Names in `headers` lack the engine's prefix, but for Content-Type.
@@ -176,9 +184,8 @@ class Client:
             "POST", path, what=what, query=query, limit=limit, headers=names, data=data
         ) as response:
             answer = await _decoded(response, what)
-            if answer.get("type") == "async":
-                return await self._wait(answer["metadata"]["id"], what, limit)
-            return Answer(answer.get("metadata"), "")
+        if answer.get("type") == "async":
+            await self._wait(answer["metadata"]["id"], what, limit)
 
     async def download(self, path: str, *, what: str, query: Query, limit: int) -> bytes:
         """GET a file of at most `limit` bytes."""
@@ -214,10 +221,11 @@ class Client:
                     decoded = json.loads(message.data)
                 except ValueError:
                     continue  # the engine's fault; the next message may be fine
-                yield decoded
+                if isinstance(decoded, dict):
+                    yield decoded
         raise EngineUnavailable("the engine closed its stream of events")
 
-    async def _wait(self, operation: str, what: str, limit: float = OPERATION_LIMIT) -> Answer:
+    async def _wait(self, operation: str, what: str, limit: float) -> None:
         path = f"/1.0/operations/{operation}/wait"
         query = {"timeout": str(int(limit))}
         async with self._send("GET", path, what=what, query=query, limit=limit + 5) as response:
@@ -226,7 +234,6 @@ class Client:
             raise EngineError(f"{what}: not done after {limit:.0f} s")
         if done["status"] != "Success":
             raise error_of(HTTPStatus.BAD_REQUEST, done.get("err") or done["status"], what)
-        return Answer(done, "")
 
     @asynccontextmanager
     async def _send(

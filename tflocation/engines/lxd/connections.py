@@ -45,7 +45,7 @@ class Connections:
             ips = {
                 raw["name"]: IPv4Address(raw["devices"]["eth0"]["ipv4.address"])
                 for raw in found
-                if raw["name"] != without
+                if raw["name"] != without and "eth0" in raw["devices"]
             }
             allowed = frozenset(
                 (ips[raw["name"]], ips[target])

@@ -5,6 +5,7 @@ making removes it.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +20,7 @@ from tflocation.engines.interface import (
     NotFound,
 )
 from tflocation.engines.lxd import instances
-from tflocation.engines.lxd.client import Client
+from tflocation.engines.lxd.client import OPERATION_LIMIT, Client
 from tflocation.engines.lxd.files import Files
 from tflocation.engines.lxd.images import Images
 from tflocation.engines.lxd.instances import Place, container_id, instance_body, volume_id
@@ -28,6 +29,8 @@ from tflocation.engines.lxd.process import EXIT, HOSTS, START, Exit, hosts_file,
 
 _EXIT_SIZE = 4096  # bytes
 _ADDRESS_TRIES = 5
+
+log = logging.getLogger("tflocation.engine")
 
 
 class Containers:
@@ -114,21 +117,35 @@ class Containers:
         )
 
     async def tidy(self) -> None:
-        """Remove what an earlier tflocation of this node left unfinished, and start what should run."""
+        """Remove what was left unfinished by this node's tflocation, and start what should run here."""
         for raw in await self.raw():
             name = raw["name"]
-            if not instances.is_made(raw) and raw["config"].get(instances.MAKER) == self._place.maker:
-                await self.destroy(name)
-            elif instances.was_cut_short(raw) and raw["location"] in ("none", self._place.maker):
-                await self._finish(name)
+            if name in self._busy or self._client.node_of(raw) != self._place.maker:
+                continue
+            try:
+                if not instances.is_made(raw):
+                    await self._discard(name)
+                elif instances.was_cut_short(raw):
+                    await self._finish(name)
+            except EngineUnavailable:
+                raise
+            except EngineError as error:
+                log.warning("%s", error)
+
+    async def _discard(self, name: str) -> None:
+        async with self._alone(name):
+            with suppress(NotFound):
+                if not instances.is_made(await self._get_raw(name)):
+                    await self._remove(name)
 
     async def _finish(self, name: str) -> None:
         """Start it again unless it ended by itself while nobody looked."""
         async with self._alone(name):
-            end = await self._read_exit(name)
-            if end is None or end.told:
-                with suppress(EngineError):
-                    await self._start(name)
+            with suppress(NotFound):
+                if instances.was_cut_short(await self._get_raw(name)):
+                    end = await self._read_exit(name)
+                    if end is None or end.told:
+                        await self._start(name)
 
     async def _make(self, name: str, spec: ContainerSpec) -> None:
         fingerprint = await self._images.fingerprint(spec.image)
@@ -186,8 +203,11 @@ class Containers:
     async def _halt(self, name: str, timeout: float) -> None:
         """Ask, then kill."""
         if timeout > 0:
+            seconds = max(1, round(timeout))
             with suppress(EngineError):
-                await self._change_state(name, {"action": "stop", "timeout": max(1, round(timeout))})
+                await self._change_state(
+                    name, {"action": "stop", "timeout": seconds}, OPERATION_LIMIT + seconds
+                )
         raw = await self._get_raw(name)
         if raw["status"] != "Stopped":
             await self._change_state(name, {"action": "stop", "force": True})
@@ -206,9 +226,9 @@ class Containers:
                         raise  # otherwise it ended by itself meanwhile
             await self._client.operation("DELETE", f"/1.0/instances/{name}", what=what)
 
-    async def _change_state(self, name: str, body: dict[str, Any]) -> None:
+    async def _change_state(self, name: str, body: dict[str, Any], limit: float = OPERATION_LIMIT) -> None:
         what = f"container {name}: {body['action']}"
-        await self._client.operation("PUT", f"/1.0/instances/{name}/state", what=what, body=body)
+        await self._client.operation("PUT", f"/1.0/instances/{name}/state", what=what, body=body, limit=limit)
 
     async def _get_raw(self, name: str) -> dict[str, Any]:
         answer = await self._client.get(f"/1.0/instances/{name}", what=f"container {name}")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -215,7 +215,7 @@ class LxdEngine:
 
     def _tell(self, event: EngineEvent) -> None:
         if isinstance(event, ContainerGone):
-            self._spawn(self._enforce())
+            self._spawn(self._in_background(self._connections.enforce()))
         for queue in self._readers:
             if queue.full():
                 while not queue.empty():
@@ -224,18 +224,18 @@ class LxdEngine:
             queue.put_nowait(event)
 
     async def _refresh(self) -> None:
-        """Bring the firewall up to date after the engine was away."""
+        """Bring the firewall up to date after the engine was away, and then what should run behind it."""
         self._connections.forget()
         await self._connections.enforce()
+        self._spawn(self._in_background(self._containers.tidy()))
 
-    async def _enforce(self) -> None:
-        with suppress(EngineUnavailable):  # done anew when it is back
-            try:
-                await self._connections.enforce()
-            except EngineUnavailable:
-                raise
-            except EngineError as error:
-                log.error("%s", error)
+    async def _in_background(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except EngineUnavailable:
+            pass  # done anew when it is back
+        except EngineError as error:
+            log.error("%s", error)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

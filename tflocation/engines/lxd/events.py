@@ -1,6 +1,7 @@
 """The engine's lifecycle events in our words, over its restarts."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,8 @@ from tflocation.engines.lxd.client import Client
 
 FIRST_PAUSE = 0.1  # seconds until the second try to reach a lost engine
 LONGEST_PAUSE = 3.0
+
+log = logging.getLogger("tflocation.engine")
 
 
 def translate(message: Mapping[str, Any], project: str) -> EngineEvent | None:
@@ -69,6 +72,9 @@ class Watcher:
                             self._tell(event)
             except EngineError as error:
                 self._lost(str(error))
+            except Exception as error:  # whatever the engine says, we keep asking
+                log.exception("the engine's events cannot be read")
+                self._lost(f"its events cannot be read: {error}")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
             pause = min(LONGEST_PAUSE, pause * 2)
 

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Interface
+from pathlib import PurePosixPath
 from typing import Any
 
-from tflocation.engines.interface import ContainerInfo, ContainerSpec, State
+from tflocation.engines.interface import ContainerInfo, ContainerSpec, EngineError, State
 from tflocation.engines.lxd.network import interface_device, raw_config
-from tflocation.engines.lxd.process import Exit
+from tflocation.engines.lxd.process import DIRECTORY, Exit
 
 DEFAULT_PROCESSES = 4096  # a fork bomb ends here
 SHUTDOWN_LIMIT = 10  # seconds that a process has when the machine goes down
 _CPU_PERIOD = 100  # milliseconds
 _OWN = "user.tfd."
+_NO_MOUNTS = ("proc", "sys", "dev", DIRECTORY.lstrip("/"))
 
 MADE = f"{_OWN}state"  # "creating" until all of it is there, then "made"
 WANTED = f"{_OWN}wanted"  # "running" or "stopped": tells a requested stop from an accident
@@ -80,6 +82,7 @@ def instance_body(
         "eth0": interface_device(place.bridge, place.gateway, address),
     }
     for number, (volume, mount) in enumerate(spec.volumes):
+        _check_mount(mount)
         source = volume_id(spec.account, volume)
         devices[f"volume{number}"] = {"type": "disk", "pool": place.pool, "source": source, "path": mount}
     return {
@@ -90,6 +93,15 @@ def instance_body(
         "config": config,
         "devices": devices,
     }
+
+
+def _check_mount(mount: str) -> None:
+    """Refuse a mount point that is none of the container's, or that could end a line of liblxc's file."""
+    parts = PurePosixPath(mount).parts
+    if not mount.isprintable() or parts[:1] != ("/",) or len(parts) < 2 or ".." in parts:
+        raise EngineError(f"{mount!r} is no mount point: an absolute path below / without .. is")
+    if parts[1] in _NO_MOUNTS:
+        raise EngineError(f"{mount!r} is no mount point: nothing can be mounted below /{parts[1]}")
 
 
 def is_ours(raw: Mapping[str, Any]) -> bool:

@@ -20,7 +20,7 @@ class EngineSettings:
     """Where the engine is and what in it is ours.
 
     `socket` None looks for Incus, then for LXD. `pool` None takes the engine's only storage pool, or the one
-    named `default`. `bridge` is the name of our network (at most 11 characters), `subnet` its IPv4 network;
+    named `default`. `bridge` is the name of our network (at most 15 characters), `subnet` its IPv4 network;
     None takes a free one.
     """
 
