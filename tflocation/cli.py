@@ -227,6 +227,8 @@ def _with_engine(config: Config, work: Callable[[Engine], Awaitable[T]]) -> T:
     """Do something with the engine, whether the service runs or not. Raises EngineError, CommandError."""
     from tflocation.service import make_engine
 
+    logs.configure("error")  # what a warning would say, the command's own message says
+
     async def run() -> T:
         engine = make_engine(config)
         try:

@@ -40,7 +40,17 @@ from tflocation.inventory import Changed, Difference
 from tflocation.logs import RateLimited
 from tflocation.probes import MAX_CONCURRENT
 from tflocation.sessions import DETACHED_LIFE, Registry, Session
-from tflocation.sockets import MONITORED, Context, Drain, bind, make_router, property_of
+from tflocation.sockets import (
+    FAILED,
+    HANDSHAKE_LIMIT,
+    MONITORED,
+    Context,
+    Drain,
+    Handshakes,
+    bind,
+    make_router,
+    property_of,
+)
 from tflocation.zap import ZapHandler
 
 log = logging.getLogger(__name__)
@@ -52,6 +62,9 @@ MAX_SESSIONS_A_KEY: Final = 64
 """Sessions of one key; one more replaces the one whose client is away longest."""
 
 MAX_SESSIONS: Final = 4096
+
+HANDSHAKE_SLACK: Final = 1.0
+"""Seconds that a report on a handshake may take to get here."""
 
 RETRY: Final = 0.05
 """Seconds until a client's full pipe is tried again."""
@@ -73,6 +86,8 @@ class Control:
         self._zap = ZapHandler(self._context, self._admit)
         self._router = make_router(self._context, keys)
         self._monitor = self._router.get_monitor_socket(MONITORED)
+        self._handshakes = Handshakes()
+        self._awaiting: asyncio.TimerHandle | None = None
         self._drains: list[Drain] = []
         self._loaded = False
 
@@ -82,14 +97,15 @@ class Control:
         self._drains = [
             Drain(self._router, self._take),
             Drain(self._zap.socket, self._zap.drain),
-            Drain(self._monitor, self._take_failure),
+            Drain(self._monitor, self._take_report),
         ]
         return port
 
     def close(self) -> None:
         """End all sessions and close the socket. Clients notice by their heartbeats and come back."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._awaiting):
+            if timer is not None:
+                timer.cancel()
         for session in self._registry.all():
             session.close()
         for drain in self._drains:
@@ -333,20 +349,41 @@ class Control:
         self._services.counters[what] += 1
         self._strangers.warning(what, message, **fields)
 
-    def _take_failure(self) -> bool:
-        """Take one report of a failed handshake; false where none waits."""
+    def _take_report(self) -> bool:
+        """Take one report of libzmq on a connection; false where none waits."""
         try:
             frames = self._monitor.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             return False
-        event = parse_monitor_message(frames)
-        if event["event"] == zmq.EVENT_ACCEPT_FAILED:
-            self._count(
-                "connections not accepted", "a connection could not be accepted", errno=event["value"]
-            )
+        report = parse_monitor_message(frames)
+        event = report["event"]
+        if event == zmq.EVENT_ACCEPT_FAILED:
+            message = "a connection could not be accepted"
+            self._count("connections not accepted", message, errno=report["value"])
+        elif event == zmq.EVENT_ACCEPTED:
+            if self._handshakes.accepted():
+                self._await_handshakes()
         else:
-            self._count("handshakes failed", "a connection did not finish its handshake")
+            self._handshakes.finished()
+            if event & FAILED:
+                self._handshake_failed()
         return True
+
+    def _await_handshakes(self) -> None:
+        """Look for those that ended without a report once all that is begun now must be over."""
+        self._handshakes.begin()
+        delay = HANDSHAKE_LIMIT / 1000 + HANDSHAKE_SLACK
+        self._awaiting = asyncio.get_running_loop().call_later(delay, self._handshakes_over)
+
+    def _handshakes_over(self) -> None:
+        failed, more = self._handshakes.end()
+        for _ in range(failed):
+            self._handshake_failed()
+        if more:
+            self._await_handshakes()
+
+    def _handshake_failed(self) -> None:
+        self._count("handshakes failed", "a connection did not finish its handshake")
 
 
 def _fields(session: Session) -> dict[str, object]:

@@ -25,12 +25,13 @@ HIGH_WATER: Final = 32
 HANDSHAKE_LIMIT: Final = 5000
 """Milliseconds for the whole CURVE handshake; who says nothing is closed then."""
 
-MONITORED: Final = (
+FAILED: Final = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    | zmq.EVENT_ACCEPT_FAILED
 )
+
+MONITORED: Final = FAILED | zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_ACCEPT_FAILED
 
 
 def make_router(context: Context, keys: KeyPair) -> zmq.Socket[bytes]:
@@ -91,6 +92,41 @@ def _numeric(host: str, port: int) -> str:
     """Give the first address of a host as ZeroMQ takes it; it would look up interfaces, not names."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     return f"[{found[4][0]}]" if found[0] == socket.AF_INET6 else str(found[4][0])
+
+
+class Handshakes:
+    """Finds the connections that ended without a handshake and without a word of libzmq about it.
+
+    It reports none for those that begin as no ZMTP of today does (anything but 0xff): they are what is
+    missing once every handshake that was begun must be over.
+    """
+
+    def __init__(self) -> None:
+        self._accepted = 0
+        self._finished = 0
+        self._begun = 0
+        self._found = 0
+
+    def accepted(self) -> bool:
+        """Note a new connection. True where `begin` is to be called, since nothing is awaited."""
+        self._accepted += 1
+        return not self._begun
+
+    def finished(self) -> None:
+        """Note a handshake that libzmq reported, good or not."""
+        self._finished += 1
+
+    def begin(self) -> None:
+        """Wait for what was accepted until now; call `end` when its time, HANDSHAKE_LIMIT, is over."""
+        self._begun = self._accepted
+
+    def end(self) -> tuple[int, bool]:
+        """Tell how many more ended without a word, and whether `begin` is to be called again."""
+        new = max(0, self._begun - self._finished - self._found)
+        self._found += new
+        more = self._accepted > self._begun
+        self._begun = 0
+        return new, more
 
 
 class Drain:
