@@ -1,8 +1,11 @@
 """The service as a process on a real engine: what `tflocation` and its commands do."""
 
 import json
+import re
 import signal
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,8 @@ import pytest
 from tests.support import peer_image
 from tests.support.client import Client
 from tests.support.engine import private_engine
-from tests.support.product import Location, Service
+from tests.support.images import busybox_archive
+from tests.support.product import Daemon, Location, Service
 from tests.support.waiting import wait_for
 from tfd.protocol.errors import Code
 from tfd.protocol.invite import Invite, parse_invite
@@ -103,6 +107,53 @@ def test_the_commands_of_the_administrator(location: Location) -> None:
     table = location.command("--config", location.config, "status").stdout
     assert "uptime" in table
     assert invite.name == "bob"
+
+
+def test_an_invite_is_one_line_that_a_shell_takes_as_it_is(location: Location) -> None:
+    """Nothing else is printed, and no character of it means anything to a shell, a v6 address or not."""
+    for number, address in enumerate(("127.0.0.1:2020", "[2001:db8::1]:2020", "home.example.net")):
+        arguments = ("invite", f"guest-{number}", "--address", address)
+        done = location.command("--config", location.config, *arguments)
+
+        assert (done.returncode, done.stderr) == (0, "")
+        line = done.stdout.removesuffix("\n")
+        assert parse_invite(line).name == f"guest-{number}"
+        assert re.fullmatch(r"[A-Za-z0-9@:/._\[\]-]+", line)
+        heard = subprocess.run(["sh", "-c", f"printf %s {line}"], capture_output=True, text=True, check=True)
+        assert heard.stdout == line
+
+
+def test_used_revoked_and_expired_invites_are_refused_in_one_line(location: Location, tmp_path: Path) -> None:
+    """`tfd join` says what to do and ends with exit code 1, whether or not another invite is open."""
+    used, revoked = location.invite("erin"), location.invite("frank")
+    soon = location.command("--config", location.config, "invite", "grace", "--expires", "1s").stdout.strip()
+    assert Daemon(tmp_path / "first").command("join", used).returncode == 0
+    location.command("--config", location.config, "revoke", "frank")
+    expired = parse_invite(soon).expires
+    wait_for(lambda: time.time() > expired, LIMIT, "the invite to expire")
+
+    for others in (False, True):
+        if others:
+            location.invite("heidi")
+        for line in (used, revoked, soon):
+            done = Daemon(tmp_path / "second").command("join", line, "--name", "again")
+            assert (done.returncode, done.stdout) == (1, "")
+            assert len(done.stderr.splitlines()) == 1
+            assert "ask for a new one" in done.stderr
+            assert not (tmp_path / "second/state/locations/again.json").exists()
+
+
+def test_an_image_beyond_its_size_is_refused(location: Location, tmp_path: Path) -> None:
+    """`image_size` of the file bounds what an image may have unpacked."""
+    config = tmp_path / "small.toml"
+    config.write_text(location.config.read_text() + 'image_size = "64 KiB"\n')
+    archive = busybox_archive(tmp_path / "busybox.tar")
+
+    done = location.command("--config", config, "image", "add", archive, "toolarge")
+
+    assert done.returncode == 1
+    assert "65536 bytes" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_killed_service_and_a_killed_engine_lose_nothing(location: Location, engine: PrivateEngine) -> None:
