@@ -68,9 +68,9 @@ def _dispatch(arguments: Sequence[str]) -> int:
     if options.check is not None:
         return check(options.check or options.config)
     if options.command == "join":
-        from tfd import accounts
+        from tfd.locations import joining
 
-        return accounts.join(options.invite, options.name)
+        return joining.run(options.invite, options.name)
     if options.command == "status":
         from tfd import status
 
@@ -112,7 +112,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "join", help="join a location by an invite", description=_JOIN, allow_abbrev=False
     )
     join.add_argument("invite", metavar="INVITE", help="the line that `tflocation invite` printed")
-    join.add_argument("--name", help="the location's name here (default: the one in the invite)")
+    join.add_argument("--name", help="the location's name here (default: the one that it gives itself)")
     status = commands.add_parser(
         "status", help="tell what the running tfd does", description=_STATUS, allow_abbrev=False
     )

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from tfd.bringing import Files, bring_files, bring_image
 from tfd.config.model import Config, Container
-from tfd.link import Answer, Failure
-from tfd.location import Location
+from tfd.locations.bringing import Files, bring_files, bring_image
+from tfd.locations.link import Answer, Failure
+from tfd.locations.location import Location
 from tfd.log import Log
 from tfd.loop import Loop, Timer
 from tfd.protocol.errors import Code
 from tfd.proxy import Proxy
+from tfd.relaying.tickets import TicketCallback, TicketFailure
 from tfd.supervisor import Supervisor
-from tfd.tickets import TicketCallback, TicketFailure
 from tfd.world import (
     Action,
     BringImage,

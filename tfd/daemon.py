@@ -9,11 +9,11 @@ from typing import Final
 import zmq
 
 from tfd import __version__, document
-from tfd.accounts import Account, account_path, load_accounts, state_directory
 from tfd.conductor import Conductor
 from tfd.config.model import Address, Config
-from tfd.link import Link
-from tfd.location import Location
+from tfd.locations.accounts import Account, account_path, load_accounts, state_directory
+from tfd.locations.link import Link
+from tfd.locations.location import Location
 from tfd.log import Log, open_log
 from tfd.loop import Loop
 from tfd.notify import Notifier

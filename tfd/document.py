@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from tfd.config.model import Config
-from tfd.location import Location
+from tfd.locations.location import Location
 from tfd.proxy import ListenerStatistics
 from tfd.world import ReplicaState, Report
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-from tfd.tickets import Log
+from tfd.relaying.tickets import Log
 
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
@@ -209,5 +209,3 @@ class Loop:
 
 def _let_the_loop_know(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: the interpreter writes the signal's number to the wake-up descriptor."""
-
-

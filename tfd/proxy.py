@@ -11,17 +11,17 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from tfd.channels import ChannelPool
 from tfd.config.model import Address, Listener, ProxyProtocol
-from tfd.connection import Connection, Shared
-from tfd.driver import Counts, new_buffer
-from tfd.listener import BindError, BoundAddress
 from tfd.loop import Loop, Timer
 from tfd.protocol.liveness import CHECK_INTERVAL
-from tfd.proxy_protocol import SocketAddress, bare_address, header
-from tfd.routes import Routes
-from tfd.sockets import close
-from tfd.tickets import Log, Ticket, TicketFailure, TicketSource
+from tfd.relaying.channels import ChannelPool
+from tfd.relaying.connection import Connection, Shared
+from tfd.relaying.driver import Counts, new_buffer
+from tfd.relaying.listener import BindError, BoundAddress
+from tfd.relaying.proxy_protocol import SocketAddress, bare_address, header
+from tfd.relaying.routes import Routes
+from tfd.relaying.sockets import close
+from tfd.relaying.tickets import Log, Ticket, TicketFailure, TicketSource
 from tfd.world import Route
 
 __all__ = [

@@ -11,12 +11,12 @@ Containers of other environments are never touched.
 from collections.abc import Iterator, Mapping
 
 from tfd.config.model import Config
-from tfd.declared import Declared, declared
-from tfd.placement import Place
-from tfd.replica import Replica
-from tfd.report import judge
-from tfd.retirement import Retirement
-from tfd.turn import Pending, Subject, Turn
+from tfd.supervision.declared import Declared, declared
+from tfd.supervision.placement import Place
+from tfd.supervision.replica import Replica
+from tfd.supervision.report import judge
+from tfd.supervision.retirement import Retirement
+from tfd.supervision.turn import Pending, Subject, Turn
 from tfd.world import (
     Action,
     ContainerView,

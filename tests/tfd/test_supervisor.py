@@ -369,6 +369,32 @@ class TestFailure:
         assert "no space left" in state[1]
         assert simulation.state("web") == ("good", "")
 
+    def test_one_that_was_seen_and_could_not_be_finished(self) -> None:
+        """The creation's answer is the reason, though its container was seen to come and go before."""
+        supervisor = Supervisor(config(container()), 0.0)
+        empty = LocationView("home", connected=True, since=0.0, session=1, listed=True, nodes={"n1": node()})
+        (bring,) = [a for a in supervisor.decide(World({"home": empty}), 1.0) if isinstance(a, BringImage)]
+        supervisor.done(bring, 1.1)
+        decided = supervisor.decide(World({"home": empty}), 1.1)
+        (create,) = [action for action in decided if isinstance(action, CreateContainer)]
+        half = ContainerView(
+            id="c1",
+            name=create.name,
+            key=create.key,
+            node="n1",
+            image="i",
+            ip="",
+            state=ContainerState.CREATED,
+        )
+
+        supervisor.decide(World({"home": replace(empty, containers={"c1": half})}), 1.2)
+        supervisor.decide(World({"home": empty}), 1.3)
+        supervisor.failed(create, "engine", "no space left", 1.4)
+        supervisor.decide(World({"home": empty}), 1.4)
+
+        (told,) = supervisor.report()
+        assert (told.state, told.reason) == ("failed", "creating it: no space left")
+
     def test_busy_engine_is_no_failure(self) -> None:
         """A passing error leaves the attempt and its key as they are."""
         simulation = Simulation(config(container()), one_location())

@@ -1,0 +1,129 @@
+"""Accounts of this daemon at locations: one private file each, written by `tfd join`.
+
+A file is `locations/NAME.json` in the state directory, mode 0600, in a directory of mode 0700. The
+private key in it never leaves this machine.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tfd.config.model import Address
+from tfd.locations.transport import Keys
+from tfd.protocol.errors import KeyFileError, ProtocolError, TfdError
+from tfd.protocol.keys import (
+    KEY_SIZE,
+    base64url_decode,
+    base64url_encode,
+    pair_of,
+    read_private,
+    write_private,
+)
+
+SCHEMA: Final = 1
+
+
+class AccountError(TfdError):
+    """An account cannot be read or stored; the message names the file and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What this daemon needs to reach one location. `name` is the location's name here."""
+
+    name: str
+    account: str
+    addresses: tuple[Address, ...]
+    keys: Keys
+
+
+def state_directory() -> Path:
+    """Give the state directory: $STATE_DIRECTORY (systemd.exec(5)), else /var/lib/tfd."""
+    return Path(os.environ.get("STATE_DIRECTORY", "/var/lib/tfd").partition(":")[0])
+
+
+def account_path(name: str, state: Path) -> Path:
+    """Give the path of a location's account file."""
+    return state / "locations" / f"{name}.json"
+
+
+def load_accounts(state: Path) -> tuple[dict[str, Account], list[str]]:
+    """Read all accounts; give them by name, and one line for each file that cannot be used."""
+    accounts: dict[str, Account] = {}
+    problems: list[str] = []
+    try:
+        paths = sorted((state / "locations").glob("*.json"))
+    except OSError as error:
+        return {}, [f"{state / 'locations'}: cannot be read: {error.strerror}"]
+    for path in paths:
+        try:
+            accounts[path.stem] = load_account(path)
+        except (AccountError, KeyFileError) as error:
+            problems.append(str(error))
+    return accounts, problems
+
+
+def load_account(path: Path) -> Account:
+    """Read one account file. Raises KeyFileError (others may read it, ...) or AccountError (damaged)."""
+    content = read_private(path)
+    try:
+        return _parse(path.stem, json.loads(content))
+    except (ValueError, KeyError, TypeError, RecursionError, ProtocolError) as error:
+        raise AccountError(
+            f"{path}: not an account file ({type(error).__name__}: {error}); remove it and join again"
+        ) from None
+
+
+def save_account(account: Account, state: Path) -> None:
+    """Store a new account. Raises KeyFileError where it cannot be written."""
+    path = account_path(account.name, state)
+    document = {
+        "schema": SCHEMA,
+        "account": account.account,
+        "addresses": [str(address) for address in account.addresses],
+        "location": base64url_encode(account.keys.location),
+        "private": base64url_encode(account.keys.private),
+    }
+    make_directory(state)
+    write_private(path, json.dumps(document, indent=1).encode() + b"\n")
+    owner = state.stat()
+    if os.geteuid() == 0 and owner.st_uid:
+        # `tfd join` is run by root; the daemon that must read the file may be run by another user.
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def make_directory(state: Path) -> None:
+    """Make the directory of the account files, for the owner of the state directory alone.
+
+    Raises KeyFileError.
+    """
+    directory = state / "locations"
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        owner = state.stat()
+        if os.geteuid() == 0 and owner.st_uid:
+            os.chown(directory, owner.st_uid, owner.st_gid)
+    except OSError as error:
+        raise KeyFileError(f"{directory}: cannot be made: {error.strerror}") from error
+
+
+def _parse(name: str, document: Mapping[str, Any]) -> Account:
+    if document["schema"] != SCHEMA:
+        raise ValueError(f"schema is {document['schema']!r}, this version reads {SCHEMA}")
+    pair = pair_of(base64url_decode(document["private"], KEY_SIZE))
+    location = base64url_decode(document["location"], KEY_SIZE)
+    addresses = tuple(_address(text) for text in document["addresses"])
+    if not addresses:
+        raise ValueError("it has no address")
+    return Account(name, str(document["account"]), addresses, Keys(location, pair.public, pair.secret))
+
+
+def _address(text: str) -> Address:
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"{text!r} is not host:port")
+    return Address(host=host.strip("[]"), port=int(port))

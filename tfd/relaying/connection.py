@@ -1,0 +1,298 @@
+"""One client's connection: held until its container can be had, then relayed over a channel.
+
+It keeps trying, with a new ticket each time, until the container's port has answered or the listener's
+`connect_timeout` is over; the client notices nothing.
+"""
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from tfd.config.model import Listener
+from tfd.loop import BROKEN, READ, WRITE, Loop, Timer
+from tfd.protocol.errors import UsageError
+from tfd.protocol.liveness import INFO_SIZE, SILENCE, is_dead
+from tfd.protocol.relay import NOTHING_YET, Relay, State
+from tfd.relaying.channels import ChannelPool
+from tfd.relaying.driver import UNWATCHED, Counts, Driver
+from tfd.relaying.routes import Routes
+from tfd.relaying.sockets import send_some
+from tfd.relaying.tickets import Log, Ticket, TicketFailure, TicketSource
+from tfd.world import Route
+
+# The first tries are close together: a pooled connection that the location has just dropped costs no wait.
+_RETRY_FIRST: Final = 0.02
+_RETRY_LAST: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all connections of one proxy use."""
+
+    loop: Loop
+    log: Log
+    tickets: TicketSource
+    pool: ChannelPool
+    routes: Routes
+    connections: "set[Connection]"
+    buffer: memoryview
+
+
+class Connection(Driver):
+    """One accepted connection. It works from its creation to its end without being asked.
+
+    Args:
+        shared: the proxy's common parts.
+        listener: the listener's settings when the connection was accepted.
+        counts: the listener's counts.
+        client: the accepted socket, non-blocking; this connection's from now on.
+        greeting: what the container gets first (a PROXY header), or nothing.
+        ended: called once, at the end.
+
+    """
+
+    __slots__ = (
+        "_attempt",
+        "_ended",
+        "_greeting",
+        "_listener",
+        "_replay",
+        "_route",
+        "_shared",
+        "_timer",
+        "_trouble",
+        "_wait",
+    )
+
+    def __init__(
+        self,
+        shared: Shared,
+        listener: Listener,
+        counts: Counts,
+        client: socket.socket,
+        greeting: bytes,
+        ended: Callable[[], None],
+    ) -> None:
+        super().__init__(shared.loop, shared.buffer, counts, client)
+        self._shared = shared
+        self._listener = listener
+        self._ended = ended
+        self._greeting = greeting
+        self._replay = NOTHING_YET
+        self._route: Route | None = None
+        self._attempt = 0
+        self._trouble = ("no container", "no container serves it")
+        self._wait: Timer | None = None
+        counts.open += 1
+        counts.waiting += 1
+        shared.connections.add(self)
+        # Watched for nothing but its reset: what it says stays in the kernel until the channel can take it.
+        shared.loop.register(client.fileno(), 0, self._on_client)
+        self._client_events = 0
+        self._timer: Timer | None = shared.loop.call_later(listener.connect_timeout, self._too_late)
+        self._try()
+
+    # Holding: from the accept to the container's answer.
+
+    def route_found(self) -> None:
+        """Go on: the container has a route now."""
+        self._try()
+
+    def _try(self) -> None:
+        """Ask for a ticket along the container's route, or wait for a route."""
+        shared = self._shared
+        shared.routes.stop_waiting(self._listener.container, self)
+        if self._wait is not None:
+            self._wait.cancel()
+            self._wait = None
+        self._use(shared.routes.get(self._listener.container))
+        if self._route is None:
+            shared.routes.wait(self._listener.container, self)
+            return
+        self._attempt += 1
+        answer = partial(self._got_ticket, self._attempt)
+        shared.tickets.take_ticket(self._route, self._listener.port, answer)
+
+    def _use(self, route: Route | None) -> None:
+        # The new one first: a drain must not see a moment without users of one and the same route.
+        former, self._route = self._route, route
+        if route is not None:
+            self._shared.routes.join(route)
+        if former is not None:
+            self._shared.routes.leave(former)
+
+    def _got_ticket(self, attempt: int, answer: Ticket | TicketFailure) -> None:
+        if attempt != self._attempt:
+            return
+        if isinstance(answer, TicketFailure):
+            self._failed("no ticket", answer.reason)
+        else:
+            endpoint = (answer.host, answer.port)
+            self._shared.pool.take(endpoint, partial(self._got_channel, attempt, answer))
+
+    def _got_channel(self, attempt: int, ticket: Ticket, channel: socket.socket | str) -> bool:
+        if isinstance(channel, str):
+            if attempt == self._attempt:
+                self._failed("location unreachable", channel)
+            return False
+        if attempt != self._attempt:
+            return False
+        try:
+            self._relay = Relay.open(ticket.id, ticket.key, ticket.cipher, self._greeting, self._replay)
+        except UsageError as error:
+            self._failed("no ticket", f"the location's ticket cannot be used: {error}")
+            return False
+        self._channel = channel
+        self._endpoint = (ticket.host, ticket.port)
+        self._watch_channel(READ)
+        self._flush_channel()
+        self._settle()
+        return True
+
+    def _failed(self, kind: str, reason: str) -> None:
+        """Note why this attempt came to nothing, and make the next one soon, or at once on a new route."""
+        self._trouble = (kind, reason)
+        pause = min(_RETRY_FIRST * 2 ** min(self._attempt - 1, 10), _RETRY_LAST)
+        self._wait = self._loop.call_later(pause, self._try)
+        self._shared.routes.wait(self._listener.container, self)
+
+    def _too_late(self) -> None:
+        """Give up: `connect_timeout` is over."""
+        listener = self._listener
+        kind, reason = self._trouble
+        if self._relay is not None:
+            kind, reason = "no answer", "the location has not answered"
+        self._counts.refused[kind] += 1
+        self._shared.log.limited(
+            f"refused, {kind}",
+            "warning",
+            f"{listener.name} refused a connection after {listener.connect_timeout:g} s: {reason}",
+            listener=listener.name,
+            container=listener.container,
+        )
+        self.abort()
+
+    def abort(self) -> None:
+        """Reset the client and close the channel, whatever state they are in."""
+        self._close_client(reset=True)
+        self._end()
+
+    # Relaying.
+
+    def check_alive(self) -> None:
+        """Give the channel up if its peer has been gone for a while: TCP alone would take 15 minutes."""
+        if self._channel is not None and self._relay is not None:
+            info = self._channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
+            if is_dead(info):
+                self._relay.channel_lost(f"the location has been silent for {SILENCE:g} s")
+                self._settle()
+
+    def _on_client(self, events: int) -> None:
+        relay = self._relay
+        client = self._client
+        assert client is not None
+        if relay is None:
+            if events & select.EPOLLERR or client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self.abort()  # the client has gone
+            else:
+                # It has closed both ways (a Unix socket tells so); what it said is still to be read.
+                self._watch_client(UNWATCHED)
+            return
+        if relay.to_plain:
+            self._flush_client()
+        if relay.wants_plain and events & (READ | BROKEN):
+            self._read_client()
+        if events & BROKEN and not relay.wants_plain and not relay.to_plain:
+            self._watch_client(UNWATCHED)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Do what the relay asks for now, and watch the sockets for what it needs next."""
+        relay = self._relay
+        if relay is None:
+            return
+        if relay.state is State.REFUSED or relay.state is State.UNANSWERED:
+            self._again(relay)
+            return
+        if relay.must_reset_plain:
+            self._channel_lost(relay)
+            return
+        if not relay.is_opening:
+            self._answered()
+        if relay.state is State.RESETTING:
+            self._close_client(reset=True)
+        elif relay.must_shut_plain:
+            relay.plain_was_shut()
+            if self._client is not None:
+                with contextlib.suppress(OSError):  # reset meanwhile: reading it tells
+                    self._client.shutdown(socket.SHUT_WR)
+        if relay.done:
+            self._finished(relay)
+            return
+        self._watch_client((READ if relay.wants_plain else 0) | (WRITE if relay.to_plain else 0))
+        self._watch_channel((READ if relay.wants_channel else 0) | (WRITE if relay.to_channel else 0))
+
+    def _answered(self) -> None:
+        """Take the time limit off: what follows lasts as long as the two ends want."""
+        if self._timer is not None:
+            self._stop_timer(self._timer)
+            self._replay = NOTHING_YET
+
+    def _stop_timer(self, timer: Timer) -> None:
+        timer.cancel()
+        self._timer = None
+        self._counts.waiting -= 1
+
+    def _again(self, relay: Relay) -> None:
+        """Keep the client, drop the channel, and try once more."""
+        kind = "container refused" if relay.state is State.REFUSED else "location unreachable"
+        self._replay = relay.replay
+        self._relay = None
+        self._close_channel()
+        self._watch_client(0)
+        self._failed(kind, relay.reason)
+
+    def _channel_lost(self, relay: Relay) -> None:
+        assert self._client is not None
+        if relay.to_plain:
+            with contextlib.suppress(OSError):
+                self._counts.bytes_out += send_some(self._client, relay.to_plain)
+        self._shared.log.limited(
+            "channel lost",
+            "info",
+            f"a connection to {self._listener.name} was reset: {relay.reason}",
+            listener=self._listener.name,
+            location=self._route.location if self._route else "",
+        )
+        self.abort()
+
+    def _finished(self, relay: Relay) -> None:
+        """Close the client, and give the channel back if its next use is certain to be in step."""
+        channel, endpoint = self._channel, self._endpoint
+        if channel is not None and endpoint is not None and relay.reusable and not relay.take_rest():
+            self._watch_channel(UNWATCHED)
+            self._channel = None
+            self._shared.pool.put(endpoint, channel)
+        self._close_client(reset=False)
+        self._end()
+
+    def _end(self) -> None:
+        """Leave everything that knows this connection. Both sockets are closed then."""
+        self._close_client(reset=True)
+        self._close_channel()
+        self._attempt = -1
+        self._relay = None
+        if self._wait is not None:
+            self._wait.cancel()
+        self._shared.routes.stop_waiting(self._listener.container, self)
+        if self in self._shared.connections:
+            if self._timer is not None:
+                self._stop_timer(self._timer)
+            self._shared.connections.discard(self)
+            self._use(None)
+            self._counts.open -= 1
+            self._ended()

@@ -1,0 +1,1 @@
+"""Supervision without I/O: what one declared container needs next, and why."""
