@@ -248,9 +248,7 @@ def page_url(config: Config) -> str:
             if not address.is_unix:
                 host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104
                 return f"http://{Address(host, address.port)}/"
-    raise QuickstartError(
-        f'{CONFIG} has no listener on TCP to load a page from: add bind = "127.0.0.1:8080"'
-    )
+    raise QuickstartError(f'{CONFIG} has no listener on TCP to load a page from: add bind = "127.0.0.1:8080"')
 
 
 def page(url: str) -> bytes | None:
