@@ -70,7 +70,7 @@ class Conductor:
         self._soon: Timer | None = None
         self._due: Timer | None = None
         self._closed = False
-        self._bringing: dict[tuple[str, str], list[Callable[[str | Failure | None], None]]] = {}
+        self._bringing: dict[tuple[str, str], list[Callable[[str | Failure], None]]] = {}
 
     def configure(self, config: Config) -> None:
         """Know which ports the listeners lead to; what was decided before stays until the next round."""
@@ -231,12 +231,11 @@ class Conductor:
     def _bring(self, action: BringImage, location: Location, image: str) -> None:
         """Bring an image; two containers that need the same one wait for the same upload."""
 
-        def brought(result: str | Failure | None) -> None:
+        def brought(result: str | Failure) -> None:
             if isinstance(result, Failure):
                 self._end(action, result)
                 return
-            if result is not None:
-                location.put_image(image, result)
+            location.put_image(image, result)
             self._end(action, None)
 
         waiting = self._bringing.get((location.name, image))
@@ -245,7 +244,7 @@ class Conductor:
             return
         waiting = self._bringing[location.name, image] = [brought]
 
-        def all_brought(result: str | Failure | None) -> None:
+        def all_brought(result: str | Failure) -> None:
             self._bringing.pop((location.name, image), None)
             for callback in waiting:
                 callback(result)

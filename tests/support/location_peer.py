@@ -233,6 +233,13 @@ class LocationPeer:
         name = call.params["name"]
         return {"image": name if name in self.images.values() else self.images.get(name)}
 
+    def _do_image_pull(self, _session: ServerSession, call: Called) -> dict[str, Any]:
+        name = call.params["name"]
+        digest = name if name in self.images.values() else self.images.get(name)
+        if digest is None:
+            raise CommandError(Code.NOT_FOUND, f"image {name!r}: neither here nor at a registry")
+        return {"image": digest}
+
     def _do_image_offer(self, _session: ServerSession, call: Called) -> dict[str, Any]:
         wanted = [call.params["config"], *(layer["digest"] for layer in call.params["layers"])]
         return {"missing": [d for d in wanted if not (d in self.blobs and self.blobs[d].complete)]}

@@ -19,28 +19,25 @@ if TYPE_CHECKING:
     from tfd.protocol.archive import ImageDescription
 
 FIND_LIMIT: Final = 30.0
-COMMIT_LIMIT: Final = 1800.0
-"""Seconds for the location to unpack an image and hand it to its engine."""
+IMAGE_LIMIT: Final = 1800.0
+"""Seconds for the location to fetch an image or to unpack one, and to hand it to its engine."""
 
 Files = dict[str, dict[str, str | int]]
 """Digest and mode of each file, by its path in the container."""
 
-Found = Callable[[str | Failure | None], None]
+Found = Callable[[str | Failure], None]
 
 
 def bring_image(loop: Loop, link: Link, image: str, done: Found) -> None:
-    """Make an image known at the location.
+    """Have an image at the location before anything is stopped: brought from here, or fetched by it.
 
-    `done` gets its digest there, None where the location has to look it up itself, or a Failure.
+    `done` gets its digest there, or a Failure.
     """
     if image.startswith(("/", *IMAGE_SCHEMES)):
         _Archive(loop, link, image, done)
         return
 
-    def found(answer: Answer) -> None:
-        done(answer if isinstance(answer, Failure) else _digest(answer))
-
-    link.request("image.find", {"name": image}, FIND_LIMIT, found)
+    link.request("image.pull", {"name": image}, IMAGE_LIMIT, lambda answer: done(_image(answer)))
 
 
 class _Archive:
@@ -93,12 +90,12 @@ class _Archive:
             return
         image = self._description
         commit = {"config": image.config_digest, "manifest": image.manifest, "names": list(image.names)}
-        self._link.request("image.commit", commit, COMMIT_LIMIT, self._committed)
+        self._link.request("image.commit", commit, IMAGE_LIMIT, self._committed)
 
     def _committed(self, answer: Answer) -> None:
-        self._end(answer if isinstance(answer, Failure) else _digest(answer))
+        self._end(_image(answer))
 
-    def _end(self, result: str | Failure | None) -> None:
+    def _end(self, result: str | Failure) -> None:
         self._description.close()
         self._done(result)
 
@@ -180,3 +177,10 @@ def _opener(source: FileSource) -> Open:
 def _digest(answer: dict[str, object]) -> str | None:
     digest = answer.get("image")
     return digest if isinstance(digest, str) else None
+
+
+def _image(answer: Answer) -> str | Failure:
+    """Read the answer to a request that ends with the location having the image."""
+    if isinstance(answer, Failure):
+        return answer
+    return _digest(answer) or Failure(Code.MALFORMED, "the location's answer names no image")

@@ -234,6 +234,11 @@ _ALL = (
         "image.find", "Looks an image up at the location. -> image (digest or nil)", Parameter("name", IMAGE)
     ),
     _declare(
+        "image.pull",
+        "Looks an image up at the location, else in its registries; may take minutes. -> image (digest)",
+        Parameter("name", IMAGE),
+    ),
+    _declare(
         "image.offer",
         "Describes an image that the client can bring. -> missing (digests of blobs to be sent)",
         Parameter("config", DIGEST),

@@ -10,6 +10,11 @@ async def find(services: Services, call: Call) -> Body:
     return {"image": await services.images.find(call.parameters["name"], call.account)}
 
 
+async def pull(services: Services, call: Call) -> Body:
+    """Look an image up among those that the location has, and then at its registries."""
+    return {"image": await services.images.resolve(call.parameters["name"], call.account)}
+
+
 async def offer(services: Services, call: Call) -> Body:
     """Tell which blobs of an image must be sent."""
     parameters = call.parameters
@@ -56,6 +61,7 @@ async def destroy(services: Services, call: Call) -> Body:
 
 HANDLERS: Mapping[str, Handler] = {
     "image.find": find,
+    "image.pull": pull,
     "image.offer": offer,
     "blob.put": put_blob,
     "image.commit": commit,

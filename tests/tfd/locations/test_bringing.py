@@ -20,9 +20,9 @@ def peer() -> Iterator[LocationPeer]:
         yield made
 
 
-def bring(place: Site, image: str) -> str | Failure | None:
+def bring(place: Site, image: str) -> str | Failure:
     """Bring an image and give the result."""
-    results: list[str | Failure | None] = []
+    results: list[str | Failure] = []
     bring_image(place.loop, place.location.link, image, results.append)
     place.until(lambda: results, "the image", 20)
     return results[0]
@@ -67,10 +67,13 @@ def test_a_missing_archive_is_a_failure_with_its_path(peer: LocationPeer, tmp_pa
 
 
 def test_names_are_looked_up_at_the_location(peer: LocationPeer) -> None:
-    """One that it has gives its digest; another one is left to its registries."""
+    """One that it has gives its digest; one that neither it nor a registry has is a failure with words."""
     with site(peer) as place:
         assert bring(place, "nginx") == peer.images["nginx"]
-        assert bring(place, "unheard/of") is None
+        unheard = bring(place, "unheard/of")
+        assert isinstance(unheard, Failure)
+        assert unheard.code == "not-found"
+        assert "unheard/of" in unheard.message
 
 
 def files(place: Site, container: Container) -> dict[str, dict[str, str | int]] | Failure:
