@@ -92,7 +92,9 @@ class Client:
 
     @property
     def version(self) -> str:
-        """Give name and version, for people."""
+        """Give name and version, for people; an empty text before the engine has answered."""
+        if not self._server:
+            return ""
         return f"{'Incus' if self.is_incus else 'LXD'} {self._server['environment']['server_version']}"
 
     @property
