@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 KILLS = int(os.environ.get("TFD_TEST_KILLS", "4"))
 NAMES = ("one", "two")
-BACK = 60.0
+BACK = 150.0
+"""Seconds: a container that is killed again and again waits for up to 60 s before each start."""
 
 
 class House:
