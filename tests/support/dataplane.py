@@ -17,7 +17,7 @@ from tests.support.recording import RecordingLog
 from tfd.config.model import Address, Listener
 from tfd.loop import Loop
 from tfd.proxy import ListenerStatistics, Proxy, Route, Ticket, TicketFailure
-from tfd.tickets import TicketCallback
+from tfd.relaying.tickets import TicketCallback
 from tflocation.channels import ChannelServer
 from tflocation.tickets import Tickets
 
