@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -215,7 +215,7 @@ class LxdEngine:
 
     def _tell(self, event: EngineEvent) -> None:
         if isinstance(event, ContainerGone):
-            self._spawn(self._in_background(self._connections.enforce()))
+            self._spawn(self._in_background(self._connections.enforce))
         for queue in self._readers:
             if queue.full():
                 while not queue.empty():
@@ -227,11 +227,11 @@ class LxdEngine:
         """Bring the firewall up to date after the engine was away, and then what should run behind it."""
         self._connections.forget()
         await self._connections.enforce()
-        self._spawn(self._in_background(self._containers.tidy()))
+        self._spawn(self._in_background(self._containers.tidy))
 
-    async def _in_background(self, work: Awaitable[None]) -> None:
+    async def _in_background(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except EngineUnavailable:
             pass  # done anew when it is back
         except EngineError as error:
