@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.root, pytest.mark.slow]
 
 NOTICED = 10.0
 BACK = 10.0
+CUTS = int(os.environ.get("TFD_TEST_CUTS", "1"))
+"""How often each direction is cut."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,7 @@ def connected(daemon: Daemon) -> bool:
     return bool(status["locations"][0]["connected"])
 
 
-@pytest.mark.parametrize("direction", ["both", "in", "out"])
+@pytest.mark.parametrize("direction", ["both", "in", "out"] * CUTS)
 def test_black_hole(
     served: tuple[Daemon, Path], cable: Namespace, engine: PrivateEngine, direction: Direction
 ) -> None:
