@@ -123,17 +123,18 @@ class Location(Service):
         *,
         name: str = "home",
         address: str = "127.0.0.1",
+        listen: str = "",
         extra: str = "",
     ) -> None:
-        """Write its configuration; `extra` is more TOML, top-level keys first."""
+        """Write its configuration: it listens on `listen`, or else `address`; `extra` is more TOML."""
         directory.mkdir(parents=True, exist_ok=True)
         self.port, self.channel_port = free_port(), free_port()
         self.name = name
         self.config = directory / "tflocation.toml"
         settings = {
             "name": name,
-            "listen": f"{address}:{self.port}",
-            "channel_listen": f"{address}:{self.channel_port}",
+            "listen": f"{listen or address}:{self.port}",
+            "channel_listen": f"{listen or address}:{self.channel_port}",
             "address": f"{address}:{self.port}",
             "engine": engine.socket,
             "project": engine.project,
