@@ -207,7 +207,15 @@ class Daemon:
                 owner=owner,
             )
 
-        return Location(self._loop, self._log, account.name, make_link, self._conductor.poke)
+        conductor = self._conductor
+        return Location(
+            self._loop,
+            self._log,
+            account.name,
+            make_link,
+            changed=conductor.poke,
+            lost=conductor.proxy.drop_ready_channels,
+        )
 
     def _addresses(self, account: Account) -> tuple[Address, ...]:
         declared = self._config.locations.get(account.name)

@@ -153,6 +153,10 @@ class Proxy:
         """Give the counts of each listener in force, by its name."""
         return {name: _statistics(listening.counts) for name, listening in self._listening.items()}
 
+    def drop_ready_channels(self) -> None:
+        """Drop the connections that are kept ahead of need: a lost session may mean a dead path."""
+        self._shared.pool.drop()
+
     def close(self) -> None:
         """Close all listeners and reset all connections."""
         for listening in self._listening.values():

@@ -38,6 +38,7 @@ class Location:
         name: the location's name here.
         make_link: makes the link, given its owner.
         changed: called after the view was replaced.
+        lost: called when the session was lost.
 
     """
 
@@ -48,12 +49,14 @@ class Location:
         name: str,
         make_link: "Callable[[Location], Link]",
         changed: Callable[[], None],
+        lost: Callable[[], None],
     ) -> None:
         self.name = name
         self.view = LocationView(name=name, connected=False, since=loop.now, reason="not connected yet")
         self._loop = loop
         self._log = log
         self._changed = changed
+        self._lost = lost
         self._timers: dict[str, Timer] = {}
         self._asking: set[str] = set()
         self._to_list: set[str] = set()
@@ -115,7 +118,7 @@ class Location:
                 images={},
                 health={},
             )
-            self.stock.clear()
+        self.stock.clear()
         for name in self._lists:
             self._list(name)
 
@@ -125,6 +128,7 @@ class Location:
             timer.cancel()
         self._timers.clear()
         self._update(connected=False, since=self._loop.now, reason=reason)
+        self._lost()
 
     def link_refused(self, reason: str) -> None:
         """Show why there is no session."""

@@ -72,7 +72,7 @@ class Stock:
             _fail(shelf, f"container {key[0]} is gone")
 
     def clear(self) -> None:
-        """Drop all tickets: the location that made them has forgotten them."""
+        """Drop all tickets: the location may have forgotten them, or have moved from where they lead."""
         for (container, port), shelf in self._shelves.items():
             shelf.tickets.clear()
             self._refill(container, port, shelf)

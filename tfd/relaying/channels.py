@@ -65,6 +65,11 @@ class ChannelPool:
         else:
             port.put(connection)
 
+    def drop(self) -> None:
+        """Close what waits here: its path may have failed without a word. What comes is connected anew."""
+        for port in self._endpoints.values():
+            port.drop()
+
     def close(self) -> None:
         """Close what waits here."""
         if self._timer is not None:
@@ -129,6 +134,11 @@ class _Port:
         for connection in [connection for connection, since in self._ready.items() if since < old]:
             self._went_away(connection)
         self._connect_more()
+
+    def drop(self) -> None:
+        self._addresses_until = 0.0
+        for connection in list(self._ready):
+            self._went_away(connection)
 
     def close(self) -> None:
         self._closed = True

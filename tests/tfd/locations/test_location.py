@@ -62,7 +62,7 @@ def site(peer: LocationPeer, *addresses: Address) -> Iterator[Site]:
                 owner=owner,
             )
 
-        location = Location(loop, log, "peer", make_link, lambda: None)
+        location = Location(loop, log, "peer", make_link, lambda: None, lambda: None)
         try:
             yield Site(loop, log, lines, location)
         finally:
