@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.tfd.cluster import RUNNING, Simulation, config, container, node, one_location
+from tests.tfd.cluster import RUNNING, config, container, node, one_location
+from tests.tfd.simulation import Simulation
 from tfd.config.model import Config, Container
 from tfd.world import (
     BringImage,

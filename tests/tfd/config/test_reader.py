@@ -30,6 +30,49 @@ container = "web"
 port = 80
 """
 
+EVERYTHING = """\
+[daemon]
+environment = "test"
+log_level = "debug"
+heartbeat = "500ms"
+lease = "1m"
+
+[container.app]
+image = "oci-archive:app.tar"
+command = ["serve", ""]
+entrypoint = ["/app"]
+environment = { B = "2", A = "1" }
+volumes = ["data:/srv/data", "data:/srv/again"]
+memory = "1.5G"
+cpus = 2
+processes = 100
+restart = "on-failure"
+health = { http = "/health?x=1", port = 8000, interval = 5, timeout = "1s", rise = 1, fall = 2 }
+location = ["Attic", "cellar.example"]
+connects_to = ["db"]
+enabled = false
+
+[container.app.files]
+"/etc/motd" = "motd"
+"/etc/key" = { content = "secret", mode = "0400" }
+
+[container.db]
+image = "postgres"
+location = "attic"
+
+[[listener]]
+bind = ["Web.example:80", "[2001:DB8:0::1]:80", "unix:/run/app.sock", "[fe80::1%eth0]:80"]
+container = "app"
+port = 8000
+proxy_protocol = "v2"
+connect_timeout = 0
+max_connections = 5
+allow = ["192.0.2.1", "2001:db8::/32"]
+
+[location.attic]
+address = ["attic.example:2020", "192.0.2.7:2020"]
+"""
+
 
 def read(text: str, known_locations: list[str] | None = None) -> Config:
     """Parse a configuration given as text."""
@@ -98,59 +141,20 @@ def test_sample_hints_are_valid(tmp_path: Path) -> None:
     assert load(path).containers["web"].memory == 256 * 2**20
 
 
-def test_everything(tmp_path: Path) -> None:
-    """Every key of the table arrives in the values, with its units."""
+@pytest.fixture
+def everything(tmp_path: Path) -> Config:
+    """What is read from a file with every key of the table."""
     (tmp_path / "motd").write_text("hello")
     (tmp_path / "app.tar").write_bytes(b"")
     path = tmp_path / "tfd.toml"
-    path.write_text("""
-[daemon]
-environment = "test"
-log_level = "debug"
-heartbeat = "500ms"
-lease = "1m"
+    path.write_text(EVERYTHING)
+    return load(path)
 
-[container.app]
-image = "oci-archive:app.tar"
-command = ["serve", ""]
-entrypoint = ["/app"]
-environment = { B = "2", A = "1" }
-volumes = ["data:/srv/data", "data:/srv/again"]
-memory = "1.5G"
-cpus = 2
-processes = 100
-restart = "on-failure"
-health = { http = "/health?x=1", port = 8000, interval = 5, timeout = "1s", rise = 1, fall = 2 }
-location = ["Attic", "cellar.example"]
-connects_to = ["db"]
-enabled = false
 
-[container.app.files]
-"/etc/motd" = "motd"
-"/etc/key" = { content = "secret", mode = "0400" }
-
-[container.db]
-image = "postgres"
-location = "attic"
-
-[[listener]]
-bind = ["Web.example:80", "[2001:DB8:0::1]:80", "unix:/run/app.sock", "[fe80::1%eth0]:80"]
-container = "app"
-port = 8000
-proxy_protocol = "v2"
-connect_timeout = 0
-max_connections = 5
-allow = ["192.0.2.1", "2001:db8::/32"]
-
-[location.attic]
-address = ["attic.example:2020", "192.0.2.7:2020"]
-""")
-
-    config = load(path)
-    app = config.containers["app"]
-    listener = config.listeners[0]
+def test_every_key_of_a_container(everything: Config, tmp_path: Path) -> None:
+    """Each arrives in the values, with its units."""
+    app = everything.containers["app"]
     files = dict(app.files)
-    assert Daemon("test", "debug", 0.5, 60.0) == config.daemon
     assert f"oci-archive:{tmp_path}/app.tar" == app.image
     assert app.image_is_local
     assert app.image_stamp.startswith("0-")
@@ -173,8 +177,14 @@ address = ["attic.example:2020", "192.0.2.7:2020"]
         files["/etc/key"].content,
         files["/etc/key"].mode,
     ) == (None, b"secret", 0o400)
-    assert config.containers["db"].locations == ("attic",)
-    assert not config.containers["db"].image_is_local
+
+
+def test_every_key_of_the_other_tables(everything: Config) -> None:
+    """Each arrives in the values, with its units."""
+    listener = everything.listeners[0]
+    assert Daemon("test", "debug", 0.5, 60.0) == everything.daemon
+    assert everything.containers["db"].locations == ("attic",)
+    assert not everything.containers["db"].image_is_local
     assert listener.name == "Web.example:80"
     assert [str(address) for address in listener.binds] == [
         "web.example:80",
@@ -188,7 +198,7 @@ address = ["attic.example:2020", "192.0.2.7:2020"]
         listener.max_connections,
     ) == (ProxyProtocol.V2, 0.0, 5)
     assert [str(network) for network in listener.allow] == ["192.0.2.1/32", "2001:db8::/32"]
-    assert [(address.host, address.port) for address in config.locations["attic"].addresses] == [
+    assert [(address.host, address.port) for address in everything.locations["attic"].addresses] == [
         ("attic.example", 2020),
         ("192.0.2.7", 2020),
     ]
