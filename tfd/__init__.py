@@ -1,3 +1,3 @@
 """tfd: the daemon on the small box, which serves containers that run on strong hardware."""
 
-__version__ = "0.1.0"
+from tfd.protocol import __version__ as __version__

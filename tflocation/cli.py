@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tfd
-from tfd.protocol import keys
+from tfd.protocol import __version__, keys
 from tfd.protocol.commands import Role
 from tfd.protocol.errors import CommandError, KeyFileError
 from tflocation import logs
@@ -67,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tflocation", description="Serves the containers of this machine's engine to tfd."
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"default {DEFAULT_PATH}, may be absent")
-    parser.add_argument("--version", action="version", version=f"tflocation {tfd.__version__}")
+    parser.add_argument("--version", action="version", version=f"tflocation {__version__}")
     parser.set_defaults(action=_serve)
     commands = parser.add_subparsers(title="commands", metavar="", description="without one: run the service")
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
-import tfd
+from tfd.protocol import __version__
 from tflocation.commands.call import Body, Call, Handler, Services
 
 
@@ -18,7 +18,7 @@ async def describe(services: Services) -> Body:
     """Tell how the location does; answered also while the engine does not."""
     return {
         "name": services.config.name,
-        "version": tfd.__version__,
+        "version": __version__,
         "engine": await services.engine.version(),
         "uptime": time.monotonic() - services.started,
         "sessions": services.sessions(),
