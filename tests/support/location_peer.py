@@ -18,6 +18,7 @@ from tfd.protocol.commands import Role
 from tfd.protocol.errors import Code, CommandError
 from tfd.protocol.invite import Invite, format_invite
 from tfd.protocol.keys import KeyPair, generate, z85_encode
+from tfd.protocol.messages import VERSION
 from tfd.protocol.session import Called, ServerSession, StreamAborted, StreamData, StreamEnded, session_id_of
 
 CREDIT = 256 * 1024
@@ -37,6 +38,7 @@ class LocationPeer:
 
     `calls` lists every command that was asked for, in order, and `fail` the error for each that shall fail.
     With `cut_blob_at` the first stream that would go beyond so many bytes is aborted there, once.
+    `versions` are those of the protocol that it speaks.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class LocationPeer:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.cut_blob_at: int | None = None
         self.fail: dict[str, CommandError] = {}
+        self.versions: tuple[int, ...] = (VERSION,)
         self._sessions: dict[bytes, ServerSession] = {}
         self._streams: dict[tuple[bytes, int], str] = {}
         self._stop = threading.Event()
@@ -165,6 +168,7 @@ class LocationPeer:
                 role=Role.USER if account else Role.GUEST,
                 ciphers=("chacha20poly1305",),
                 channel_port=1,
+                versions=self.versions,
             )
         for event in session.receive(frame, monotonic()):
             if isinstance(event, Called):

@@ -142,6 +142,17 @@ def test_the_table_never_is_wider_than_the_terminal(name: str, reason: str) -> N
     assert max(map(len, render(document(name, reason)).split("\n"))) <= WIDTH
 
 
+def test_the_table_tells_why_a_location_refused() -> None:
+    """The note begins with it, so that the line's end cuts the least of it."""
+    refused = document("home", "")
+    refused["locations"][0] |= {"connected": False, "error": "refused (revoked): the account box was revoked"}
+
+    line = render(refused).splitlines()[-1]
+
+    assert line.split()[:2] == ["home", "lost"]
+    assert "refused (revoked): the account box" in line
+
+
 def test_units() -> None:
     """The two largest units of a span, the largest of an amount."""
     assert [duration(0), duration(61), duration(90061)] == ["0 s", "1 min 1 s", "1 d 1 h"]

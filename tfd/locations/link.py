@@ -359,7 +359,7 @@ class Link:
         self._limit_step(None)
         self._drop_transport()
         self._addresses.stop()
-        reason = f"the location refused the session ({code}): {message}"
+        reason = f"refused ({code}): {message}"
         self._say_lost(reason)
         self._owner.link_refused(reason)
         self._retry_at(self._loop.now + REFUSED_PAUSE, reason)

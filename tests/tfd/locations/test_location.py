@@ -13,6 +13,7 @@ import zmq
 from tests.support.forwarder import Forwarder
 from tests.support.location_peer import LocationPeer
 from tests.support.loops import Lines, run_until, running_loop
+from tfd import document
 from tfd.config.model import Address
 from tfd.locations.link import Answer, Failure, Link
 from tfd.locations.location import Location
@@ -22,6 +23,7 @@ from tfd.log import Log
 from tfd.loop import Loop
 from tfd.protocol.errors import CommandError
 from tfd.protocol.keys import generate, z85_encode
+from tfd.protocol.messages import VERSION
 from tfd.relaying.tickets import Ticket, TicketFailure
 from tfd.world import Verdict
 
@@ -259,3 +261,18 @@ def test_a_request_that_was_waiting_when_the_link_is_closed_fails(peer: Location
 
         assert len(answers) == 1
         assert isinstance(answers[0], Failure)
+
+
+def test_a_location_that_speaks_another_version(peer: LocationPeer) -> None:
+    """The status document tells that it refused, and why, as long as it does."""
+    peer.versions = (VERSION + 1,)
+    with site(peer) as place:
+
+        def error() -> str:
+            (told,) = document.locations([place.location], place.loop.now)
+            assert not told["connected"]
+            return str(told["error"])
+
+        place.until(lambda: error().startswith("refused (version): "), "the reason")
+
+        assert f"protocol version {VERSION + 1}" in error()
