@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tfd.config.model import Address
+from tfd.protocol.address import Address
 
 STOP_LIMIT = 30.0  # seconds that a service has to end by itself
 

@@ -23,9 +23,10 @@ from typing import Any
 
 from preconditions import STOP_LIMIT, QuickstartError, alone, check_ports, end_leftovers, step
 
-from tfd.config.model import Address, Config
+from tfd.config.model import Config
 from tfd.config.problems import ConfigErrors
 from tfd.config.reader import load
+from tfd.protocol.address import Address
 from tflocation.development import DevelopmentError, Kind, PrivateEngine, program
 from tflocation.engines.lxd.settings import SOCKETS
 from tflocation.shared import SharedEngine

@@ -24,6 +24,9 @@ PURE = (
     "tflocation.tickets",
 )
 
+DRIVERS = "tfd.protocol.drivers"
+"""The sockets and threads around the protocol's state machines, shared by the daemon and the SDK."""
+
 EXEMPT = {
     # A key lies in a file that only its owner may read; both programs have to agree on how.
     "tfd.protocol.keys": {"os", "pathlib"},
@@ -88,6 +91,24 @@ def test_the_protocol_stands_alone() -> None:
     assert wrong("tfd.protocol", "tfd.protocol") == []
 
 
+def test_state_machines_know_no_driver() -> None:
+    """The protocol's state machines do not reach for the sockets around them."""
+    reached = [
+        f"{module} imports {name}"
+        for module, names in IMPORTS.items()
+        if within(module, "tfd.protocol") and not within(module, DRIVERS)
+        for name in sorted(names)
+        if within(name, DRIVERS)
+    ]
+
+    assert reached == []
+
+
+def test_the_sdk_knows_the_protocol_alone() -> None:
+    """It can be packaged with tfd.protocol and without daemon or location."""
+    assert wrong("tfnz", "tfnz", "tfd.protocol") == []
+
+
 def test_the_daemon_knows_neither_client_nor_location() -> None:
     """They are programs of their own."""
     assert wrong("tfd", "tfd") == []
@@ -114,7 +135,7 @@ def test_the_daemon_stays_small() -> None:
 def pure_imports() -> Iterator[tuple[str, str]]:
     """Give each import of the world outside by a module that is to have none, as top-level names."""
     for module, names in IMPORTS.items():
-        if within(module, *PURE):
+        if within(module, *PURE) and not within(module, DRIVERS):
             for top in sorted({name.partition(".")[0] for name in names} & (IO | FILES)):
                 yield module, top
 

@@ -5,13 +5,14 @@ from typing import Any, Final
 
 from tfd.config.model import Config, Container
 from tfd.locations.bringing import Files, bring_files, bring_image
-from tfd.locations.link import Answer, Failure
 from tfd.locations.location import Location
 from tfd.log import Log
-from tfd.loop import Loop, Timer
+from tfd.protocol.drivers.link import Answer, Failure
+from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.drivers.relaying.tickets import TicketCallback, TicketFailure
 from tfd.protocol.errors import Code
+from tfd.protocol.route import Route
 from tfd.proxy import Proxy
-from tfd.relaying.tickets import TicketCallback, TicketFailure
 from tfd.supervisor import Supervisor
 from tfd.world import (
     Action,
@@ -23,7 +24,6 @@ from tfd.world import (
     LocationAction,
     Note,
     Probe,
-    Route,
     SetConnections,
     SetRoute,
     StartContainer,

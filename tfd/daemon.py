@@ -10,14 +10,15 @@ import zmq
 
 from tfd import __version__, document
 from tfd.conductor import Conductor
-from tfd.config.model import Address, Config
+from tfd.config.model import Config
 from tfd.locations.accounts import Account, account_path, load_accounts, state_directory
-from tfd.locations.link import Link
 from tfd.locations.location import Location
 from tfd.log import Log, open_log
-from tfd.loop import Loop
 from tfd.notify import Notifier
+from tfd.protocol.address import Address
 from tfd.protocol.channel import available_ciphers
+from tfd.protocol.drivers.link import Link
+from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.errors import TfdError
 from tfd.proxy import BindError, Proxy
 from tfd.status import StatusError, StatusServer, socket_path

@@ -11,18 +11,20 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from tfd.config.model import Address, Listener, ProxyProtocol
-from tfd.loop import Loop, Timer
+from tfd.config.model import Listener
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.log import Log
+from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.drivers.relaying.channels import ChannelPool
+from tfd.protocol.drivers.relaying.connection import Connection, Shared
+from tfd.protocol.drivers.relaying.driver import Counts, new_buffer
+from tfd.protocol.drivers.relaying.listener import BindError, BoundAddress
+from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol, SocketAddress, bare_address, header
+from tfd.protocol.drivers.relaying.routes import Routes
+from tfd.protocol.drivers.relaying.sockets import close
+from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure, TicketSource
 from tfd.protocol.liveness import CHECK_INTERVAL
-from tfd.relaying.channels import ChannelPool
-from tfd.relaying.connection import Connection, Shared
-from tfd.relaying.driver import Counts, new_buffer
-from tfd.relaying.listener import BindError, BoundAddress
-from tfd.relaying.proxy_protocol import SocketAddress, bare_address, header
-from tfd.relaying.routes import Routes
-from tfd.relaying.sockets import close
-from tfd.relaying.tickets import Log, Ticket, TicketFailure, TicketSource
-from tfd.world import Route
+from tfd.protocol.route import Route
 
 __all__ = [
     "BindError",

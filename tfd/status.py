@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tfd.loop import Loop, Timer
+from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.errors import TfdError
 
 MAX_CLIENTS: Final = 8

@@ -11,6 +11,7 @@ Containers of other environments are never touched.
 from collections.abc import Iterator, Mapping
 
 from tfd.config.model import Config
+from tfd.protocol.route import Route
 from tfd.supervision.declared import Declared, declared
 from tfd.supervision.placement import Place
 from tfd.supervision.replica import Replica
@@ -25,7 +26,6 @@ from tfd.world import (
     LocationView,
     ReplicaState,
     Report,
-    Route,
     SetConnections,
     SetRoute,
     World,

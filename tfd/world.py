@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tfd.config.model import Container
+from tfd.protocol.route import Route
 
 
 class ContainerState(StrEnum):
@@ -263,14 +264,6 @@ class SetConnections:
     location: str
     environment: str
     pairs: tuple[tuple[str, str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where connections for a declared container go: a container's id at a location."""
-
-    location: str
-    container: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from tests.support.recording import RecordingLog
-from tfd.config.model import Address, Listener
-from tfd.loop import Loop
+from tfd.config.model import Listener
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.loop import Loop
+from tfd.protocol.drivers.relaying.tickets import TicketCallback
 from tfd.proxy import ListenerStatistics, Proxy, Route, Ticket, TicketFailure
-from tfd.relaying.tickets import TicketCallback
 from tflocation.channels import ChannelServer
 from tflocation.tickets import Tickets
 

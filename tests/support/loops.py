@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tfd.log import Log
-from tfd.loop import Loop
+from tfd.protocol.drivers.loop import Loop
 
 
 @dataclass

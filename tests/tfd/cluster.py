@@ -13,7 +13,8 @@ known. What a container does is told by its image:
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from tfd.config.model import Address, Config, Container, Daemon, Listener
+from tfd.config.model import Config, Container, Daemon, Listener
+from tfd.protocol.address import Address
 from tfd.world import (
     BringImage,
     ContainerState,

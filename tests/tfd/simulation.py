@@ -6,17 +6,9 @@ from itertools import count
 
 from tests.tfd.cluster import FAST, RUNNING, Location, RefusalError
 from tfd.config.model import Config
+from tfd.protocol.route import Route
 from tfd.supervisor import Supervisor
-from tfd.world import (
-    Action,
-    Drain,
-    LocationAction,
-    Note,
-    Route,
-    SetRoute,
-    WatchHealth,
-    World,
-)
+from tfd.world import Action, Drain, LocationAction, Note, SetRoute, WatchHealth, World
 
 
 class Simulation:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.dataplane import LIMIT, backend, data_plane, echo, listener, receive_all, receive_exactly
 from tests.support.waiting import wait_for
-from tfd.config.model import Address, ProxyProtocol
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol
 from tfd.proxy import BindError, Route
 
 

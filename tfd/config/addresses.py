@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tfd.config.kinds import InnerPath
-from tfd.config.model import Address
 from tfd.config.problems import shown
+from tfd.protocol.address import Address
 
 if TYPE_CHECKING:
     from tfd.config.problems import Place

@@ -10,8 +10,9 @@ from tfd.config.problems import key_text, shown
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from tfd.config.model import Address, Container, Listener
+    from tfd.config.model import Container, Listener
     from tfd.config.problems import KeyPath, Place
+    from tfd.protocol.address import Address
 
 ANY_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 (the wildcard addresses are looked for, not bound)
 

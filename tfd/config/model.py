@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Network, IPv6Network
@@ -27,37 +30,6 @@ class Restart(StrEnum):
     ALWAYS = "always"
     ON_FAILURE = "on-failure"
     NO = "no"
-
-
-class ProxyProtocol(StrEnum):
-    """Which PROXY protocol header a container gets first (haproxy's proxy-protocol.txt)."""
-
-    OFF = "off"
-    V1 = "v1"
-    V2 = "v2"
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Either a host and a TCP port, or the absolute path of a Unix socket.
-
-    `host` is an IPv4 address, an IPv6 address without brackets, or a name that the daemon resolves later;
-    it and `port` are empty and 0 where `path` is set. `str()` gives it as the configuration writes it.
-    """
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    @property
-    def is_unix(self) -> bool:
-        """Whether this is a Unix socket."""
-        return bool(self.path)
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,10 @@ from tfd.config.kinds import (
     Whole,
     as_table,
 )
-from tfd.config.model import Container, Daemon, Health, Listener, LocationAddress, ProxyProtocol, Restart
+from tfd.config.model import Container, Daemon, Health, Listener, LocationAddress, Restart
 from tfd.config.sources import Files, ImageOf, Volumes
 from tfd.config.units import Seconds, Size
+from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol
 
 if TYPE_CHECKING:
     from tfd.config.kinds import Kind

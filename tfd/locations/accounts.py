@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tfd.config.model import Address
-from tfd.locations.transport import Keys
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.transport import Keys
 from tfd.protocol.errors import KeyFileError, ProtocolError, TfdError
 from tfd.protocol.keys import (
     KEY_SIZE,

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from tfd.config.model import IMAGE_SCHEMES, Container, FileSource
-from tfd.locations.background import in_background
-from tfd.locations.link import Answer, Failure, Link
-from tfd.locations.upload import Open, Upload
-from tfd.loop import Loop
+from tfd.protocol.drivers.background import in_background
+from tfd.protocol.drivers.link import Answer, Failure, Link
+from tfd.protocol.drivers.loop import Loop
+from tfd.protocol.drivers.upload import Open, Upload
 from tfd.protocol.errors import Code
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from typing import Any, Final
 import zmq
 
 from tfd import __version__
-from tfd.config.model import Address
 from tfd.locations.accounts import Account, account_path, make_directory, save_account, state_directory
-from tfd.locations.link import Failure, Link
-from tfd.locations.transport import Keys
 from tfd.log import Log
-from tfd.loop import Loop
+from tfd.protocol.address import Address
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.commands import NAME
+from tfd.protocol.drivers.link import Failure, Link
+from tfd.protocol.drivers.loop import Loop
+from tfd.protocol.drivers.transport import Keys
 from tfd.protocol.errors import InviteError, KeyFileError, TfdError
 from tfd.protocol.events import Welcome
 from tfd.protocol.invite import Invite, parse_invite

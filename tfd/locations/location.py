@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from tfd.locations.link import Answer, Failure, Link
-from tfd.locations.stock import Stock
 from tfd.log import Log
-from tfd.loop import Loop, Timer
+from tfd.protocol.drivers.link import Answer, Failure, Link
+from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.drivers.stock import Stock
 from tfd.protocol.events import Welcome
 from tfd.world import (
     ContainerState,

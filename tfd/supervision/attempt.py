@@ -7,19 +7,12 @@ same key, so a location that did create the container gives that one.
 
 from collections.abc import Iterable
 
+from tfd.protocol.route import Route
 from tfd.supervision.copies import Copy
 from tfd.supervision.declared import Declared
 from tfd.supervision.placement import Place
 from tfd.supervision.turn import TRANSIENT, Turn
-from tfd.world import (
-    BringImage,
-    ContainerState,
-    CreateContainer,
-    EnsureVolume,
-    LocationAction,
-    Route,
-    StopContainer,
-)
+from tfd.world import BringImage, ContainerState, CreateContainer, EnsureVolume, LocationAction, StopContainer
 
 STOP_TIMEOUT = 10.0
 """Seconds that a process has to end by itself before it is killed."""

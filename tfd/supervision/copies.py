@@ -5,18 +5,10 @@ copy of it. There is one copy in quiet times and there are two during a hand-ove
 """
 
 from tfd.config.model import Restart
+from tfd.protocol.route import Route
 from tfd.supervision.placement import Place
 from tfd.supervision.turn import Turn
-from tfd.world import (
-    ContainerState,
-    ContainerView,
-    LocationView,
-    Probe,
-    Route,
-    StartContainer,
-    Verdict,
-    WatchHealth,
-)
+from tfd.world import ContainerState, ContainerView, LocationView, Probe, StartContainer, Verdict, WatchHealth
 
 START_LIMIT = 60.0
 """Seconds in which a container has to become good after its start; a verdict is no failure before that."""

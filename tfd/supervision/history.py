@@ -1,6 +1,6 @@
 """How one replica fared: its failures by node, the reason of the last, and when to try again."""
 
-from tfd.supervision.backoff import Backoff
+from tfd.protocol.backoff import Backoff
 from tfd.supervision.placement import Place
 from tfd.supervision.turn import Turn
 from tfd.world import Level

@@ -15,6 +15,7 @@ interrupted it.
 
 from collections.abc import Mapping
 
+from tfd.protocol.route import Route
 from tfd.supervision.attempt import Attempt
 from tfd.supervision.copies import START_LIMIT, Copy
 from tfd.supervision.declared import Declared
@@ -27,7 +28,6 @@ from tfd.world import (
     Level,
     LocationAction,
     LocationView,
-    Route,
     SetRoute,
     StartContainer,
     StopContainer,

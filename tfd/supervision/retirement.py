@@ -3,10 +3,11 @@
 What is to be retired is found anew in each decision, so nothing of this needs to survive a restart.
 """
 
+from tfd.protocol.route import Route
 from tfd.supervision.attempt import STOP_TIMEOUT
 from tfd.supervision.copies import RUNNING
 from tfd.supervision.turn import Turn
-from tfd.world import ContainerView, DestroyContainer, Drain, Route, StopContainer
+from tfd.world import ContainerView, DestroyContainer, Drain, StopContainer
 
 DRAIN_LIMIT = 300.0
 """Seconds that the connections of a container have to end by themselves after another took over."""

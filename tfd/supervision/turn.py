@@ -6,7 +6,7 @@ is it too early to ask again after it failed.
 
 from dataclasses import dataclass
 
-from tfd.supervision.backoff import Backoff
+from tfd.protocol.backoff import Backoff
 from tfd.world import (
     Action,
     BringImage,

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 
 from tfd.config.model import Restart
+from tfd.protocol.route import Route
 from tfd.supervision.attempt import STOP_TIMEOUT
 from tfd.supervision.copies import Copy
 from tfd.supervision.declared import Declared
 from tfd.supervision.history import History
 from tfd.supervision.turn import Turn
-from tfd.world import ContainerState, Route, StopContainer
+from tfd.world import ContainerState, StopContainer
 
 
 class Upkeep:

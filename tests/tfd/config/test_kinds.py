@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from tests.tfd.config.documents import JUNK
 from tfd.config.addresses import AddressOf, parse
 from tfd.config.kinds import Kind
-from tfd.config.model import Address
 from tfd.config.problems import Place, Report
 from tfd.config.table import TOP, Key
+from tfd.protocol.address import Address
 
 
 def read(kind: Kind, value: object) -> object | None:

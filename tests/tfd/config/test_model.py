@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfd.config.model import Address, Container, FileSource, Health, Restart
+from tfd.config.model import Container, FileSource, Health, Restart
 from tfd.config.reader import load
+from tfd.protocol.address import Address
 
 WEB = Container("web", "nginx")
 FILE = FileSource(None, b"x", b"digest")

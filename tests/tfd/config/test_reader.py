@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tfd.config.documents import junk_documents, toml, toml_tables, valid_documents
-from tfd.config.model import Address, Config, Container, Daemon, Health, Listener, ProxyProtocol, Restart
+from tfd.config.model import Config, Container, Daemon, Health, Listener, Restart
 from tfd.config.problems import LIMIT, ConfigErrors, Problem
 from tfd.config.reader import SIZE_LIMIT, load, parse
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol
 
 BAD = Path(__file__).parent / "bad"
 BAD_FILES = sorted(BAD.glob("*.toml"))

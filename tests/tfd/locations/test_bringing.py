@@ -10,7 +10,7 @@ from tests.support.location_peer import LocationPeer
 from tests.tfd.locations.test_location import Site, site
 from tfd.config.model import Container, FileSource
 from tfd.locations.bringing import bring_files, bring_image
-from tfd.locations.link import Failure
+from tfd.protocol.drivers.link import Failure
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 
 from tests.support.location_peer import LocationPeer
 from tests.support.product import Daemon, free_port
-from tfd.config.model import Address
 from tfd.locations.accounts import Account, AccountError, load_account, load_accounts, save_account
-from tfd.locations.transport import Keys
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.transport import Keys
 from tfd.protocol.errors import KeyFileError
 from tfd.protocol.keys import generate, z85_encode
 

@@ -14,17 +14,17 @@ from tests.support.forwarder import Forwarder
 from tests.support.location_peer import LocationPeer
 from tests.support.loops import Lines, run_until, running_loop
 from tfd import document
-from tfd.config.model import Address
-from tfd.locations.link import Answer, Failure, Link
 from tfd.locations.location import Location
-from tfd.locations.transport import Keys
-from tfd.locations.upload import Upload
 from tfd.log import Log
-from tfd.loop import Loop
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.link import Answer, Failure, Link
+from tfd.protocol.drivers.loop import Loop
+from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure
+from tfd.protocol.drivers.transport import Keys
+from tfd.protocol.drivers.upload import Upload
 from tfd.protocol.errors import CommandError
 from tfd.protocol.keys import generate, z85_encode
 from tfd.protocol.messages import VERSION
-from tfd.relaying.tickets import Ticket, TicketFailure
 from tfd.world import Verdict
 
 

@@ -7,15 +7,8 @@ import pytest
 from tests.tfd.cluster import RUNNING, Location, config, container, node, one_location
 from tests.tfd.supervision.stories import DATA, at_most_one, route_of, up
 from tfd.config.model import Restart
-from tfd.world import (
-    CreateContainer,
-    DestroyContainer,
-    Drain,
-    Route,
-    SetConnections,
-    SetRoute,
-    StopContainer,
-)
+from tfd.protocol.route import Route
+from tfd.world import CreateContainer, DestroyContainer, Drain, SetConnections, SetRoute, StopContainer
 
 
 class TestReplacement:

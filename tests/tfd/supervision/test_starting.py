@@ -6,6 +6,7 @@ from tests.tfd.cluster import RUNNING, STOPPED, config, container, node, one_loc
 from tests.tfd.simulation import Simulation
 from tests.tfd.supervision.stories import DATA, route_of, up
 from tfd.config.model import Health
+from tfd.protocol.route import Route
 from tfd.supervisor import Supervisor
 from tfd.world import (
     BringImage,
@@ -15,7 +16,6 @@ from tfd.world import (
     DestroyContainer,
     HealthView,
     LocationView,
-    Route,
     SetConnections,
     SetRoute,
     StartContainer,

@@ -5,8 +5,7 @@ import socket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfd.config.model import ProxyProtocol
-from tfd.relaying.proxy_protocol import header
+from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol, header
 
 V1, V2 = ProxyProtocol.V1, ProxyProtocol.V2
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from tfd.loop import BROKEN, READ, Loop
 from tfd.protocol.channel import MAX_FRAME
+from tfd.protocol.drivers.loop import BROKEN, READ, Loop
+from tfd.protocol.drivers.relaying.channels import Endpoint
+from tfd.protocol.drivers.relaying.sockets import close, send_some
 from tfd.protocol.relay import READ_SIZE, Relay
-from tfd.relaying.channels import Endpoint
-from tfd.relaying.sockets import close, send_some
 
 UNWATCHED: Final = -1
 """In place of a socket's events: the loop does not know the socket."""

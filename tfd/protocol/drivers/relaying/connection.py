@@ -10,23 +10,39 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
-from tfd.config.model import Listener
-from tfd.loop import BROKEN, READ, WRITE, Loop, Timer
+from tfd.protocol.drivers.log import Log
+from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Loop, Timer
+from tfd.protocol.drivers.relaying.channels import ChannelPool
+from tfd.protocol.drivers.relaying.driver import UNWATCHED, Counts, Driver
+from tfd.protocol.drivers.relaying.routes import Routes
+from tfd.protocol.drivers.relaying.sockets import send_some
+from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure, TicketSource
 from tfd.protocol.errors import UsageError
 from tfd.protocol.liveness import INFO_SIZE, SILENCE, is_dead
 from tfd.protocol.relay import NOTHING_YET, Relay, State
-from tfd.relaying.channels import ChannelPool
-from tfd.relaying.driver import UNWATCHED, Counts, Driver
-from tfd.relaying.routes import Routes
-from tfd.relaying.sockets import send_some
-from tfd.relaying.tickets import Log, Ticket, TicketFailure, TicketSource
-from tfd.world import Route
+from tfd.protocol.route import Route
 
 # The first tries are close together: a pooled connection that the location has just dropped costs no wait.
 _RETRY_FIRST: Final = 0.02
 _RETRY_LAST: Final = 1.0
+
+
+class Listener(Protocol):
+    """What a connection needs of the listener that accepted it.
+
+    `container` is what its route is looked up by; `connect_timeout` is seconds.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def container(self) -> str: ...  # noqa: D102
+    @property
+    def port(self) -> int: ...  # noqa: D102
+    @property
+    def connect_timeout(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)

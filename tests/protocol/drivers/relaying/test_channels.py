@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.recording import RecordingLog
-from tfd.loop import Loop
-from tfd.relaying.channels import ChannelPool, Endpoint
+from tfd.protocol.drivers.loop import Loop
+from tfd.protocol.drivers.relaying.channels import ChannelPool, Endpoint
 
 LIMIT = 10.0
 

@@ -12,13 +12,14 @@ from typing import Any, Final, Protocol
 
 import zmq
 
-from tfd.config.model import Address
-from tfd.locations.addresses import Addresses
-from tfd.locations.complaint import STABLE, Complaint
-from tfd.locations.transport import Keys, Transport
-from tfd.log import Log
-from tfd.loop import Loop, Timer
+from tfd.protocol.address import Address
+from tfd.protocol.backoff import Backoff
 from tfd.protocol.client_session import ClientSession
+from tfd.protocol.drivers.addresses import Addresses
+from tfd.protocol.drivers.complaint import STABLE, Complaint
+from tfd.protocol.drivers.log import Log
+from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.drivers.transport import Keys, Transport
 from tfd.protocol.errors import Code, UsageError
 from tfd.protocol.events import (
     Event,
@@ -34,7 +35,6 @@ from tfd.protocol.events import (
     StreamEnded,
     Welcome,
 )
-from tfd.supervision.backoff import Backoff
 
 STEP_LIMIT: Final = 3.0
 """Seconds for the connection with its handshake, and again for the answer to hello."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tfd.log import Log
+from tfd.protocol.drivers.log import Log
 
 PAUSES: Final = (0.0, 10.0, 60.0, 600.0, 3600.0)
 """Seconds between two lines about the same trouble; the last one repeats."""

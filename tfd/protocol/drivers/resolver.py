@@ -3,8 +3,8 @@
 import socket
 from collections.abc import Callable
 
-from tfd.locations.background import in_background
-from tfd.loop import Loop
+from tfd.protocol.drivers.background import in_background
+from tfd.protocol.drivers.loop import Loop
 
 
 def resolve(loop: Loop, host: str, port: int, done: Callable[[list[str] | str], None]) -> None:

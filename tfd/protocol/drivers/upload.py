@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import BinaryIO, Final
 
-from tfd.locations.link import Answer, Failure, Link, StreamEvent
-from tfd.loop import Loop, Timer
+from tfd.protocol.drivers.link import Answer, Failure, Link, StreamEvent
+from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.errors import Code
 from tfd.protocol.events import StreamAborted, StreamCredit, StreamEnded
 from tfd.protocol.messages import MAX_CHUNK

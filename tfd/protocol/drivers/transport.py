@@ -14,7 +14,7 @@ from typing import Final
 
 import zmq
 
-from tfd.loop import Loop
+from tfd.protocol.drivers.loop import Loop
 
 MAX_MESSAGE: Final = 1 << 20
 """Bytes of the longest control message."""

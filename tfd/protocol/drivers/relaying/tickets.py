@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from tfd.world import Route
+from tfd.protocol.route import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,3 @@ class TicketSource(Protocol):
 
         Never blocks and never raises. A ticket given is the caller's: it is used at once or thrown away.
         """
-
-
-class Log(Protocol):
-    """The part of the daemon's log that the proxy and the loop need."""
-
-    def event(self, level: str, message: str, **fields: object) -> None:
-        """Write one event; `level` is "debug", "info", "warning" or "error"."""
-
-    def limited(
-        self, key: str, level: str, message: str, *, interval: float = 10.0, **fields: object
-    ) -> None:
-        """Write one event at most every `interval` seconds for each `key`, telling how many were left out."""

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from tfd.locations.resolver import resolve
-from tfd.loop import READ, WRITE, Loop, Timer
+from tfd.protocol.drivers.log import Log
+from tfd.protocol.drivers.loop import READ, WRITE, Loop, Timer
+from tfd.protocol.drivers.resolver import resolve
 from tfd.protocol.liveness import CHANNEL_OPTIONS
-from tfd.relaying.tickets import Log
 
 CONNECT_LIMIT: Final = 5.0
 """Seconds for one try to reach a location, over all addresses of its name."""

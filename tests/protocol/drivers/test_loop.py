@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.recording import RecordingLog
-from tfd.loop import READ, Loop
+from tfd.protocol.drivers.loop import READ, Loop
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ Source: haproxy's doc/proxy-protocol.txt, versions 1 (section 2.1) and 2 (sectio
 
 import os
 import socket
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
-
-from tfd.config.model import ProxyProtocol
 
 SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _VERSION_2_PROXY: Final = b"\x21"
@@ -19,6 +18,14 @@ _UNIX_PATH_SIZE: Final = 108
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int] | str | bytes
 """What accept() and getsockname() give for TCP over IPv4, TCP over IPv6, and Unix sockets."""
+
+
+class ProxyProtocol(StrEnum):
+    """Which PROXY protocol header a container gets first (haproxy's proxy-protocol.txt)."""
+
+    OFF = "off"
+    V1 = "v1"
+    V2 = "v2"
 
 
 def header(version: ProxyProtocol, source: SocketAddress, destination: SocketAddress) -> bytes:

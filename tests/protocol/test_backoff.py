@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfd.supervision.backoff import Backoff
+from tfd.protocol.backoff import Backoff
 
 
 @given(st.text(), st.lists(st.floats(0, 59), max_size=50))

@@ -4,9 +4,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from tfd.config.model import Address
-from tfd.locations.resolver import resolve
-from tfd.loop import Loop, Timer
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.drivers.resolver import resolve
 
 RESOLVE_LIMIT: Final = 3.0
 """Seconds for the look-up of a name."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from tfd.world import Route
+from tfd.protocol.route import Route
 
 
 class Waiter(Protocol):

@@ -1,8 +1,8 @@
 """One trouble that lasts is told at growing intervals."""
 
 from tests.support.loops import Lines
-from tfd.locations.complaint import Complaint
 from tfd.log import Log
+from tfd.protocol.drivers.complaint import Complaint
 
 
 def test_a_trouble_that_lasts_is_told_less_and_less() -> None:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tfd.locations.link import Answer, Failure, Link
-from tfd.log import Log
-from tfd.loop import Loop, Timer
-from tfd.relaying.tickets import Ticket, TicketCallback, TicketFailure
+from tfd.protocol.drivers.link import Answer, Failure, Link
+from tfd.protocol.drivers.log import Log
+from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.drivers.relaying.tickets import Ticket, TicketCallback, TicketFailure
 
 FIRST: Final = 4
 MOST: Final = 64

@@ -1,7 +1,7 @@
 """Routes: who waits, who uses one, and when the last user has left."""
 
-from tfd.relaying.routes import Routes
-from tfd.world import Route
+from tfd.protocol.drivers.relaying.routes import Routes
+from tfd.protocol.route import Route
 
 A, B = Route("home", "a"), Route("home", "b")
 

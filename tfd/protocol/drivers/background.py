@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from tfd.loop import Loop
+from tfd.protocol.drivers.loop import Loop
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-from tfd.relaying.tickets import Log
+from tfd.protocol.drivers.log import Log
 
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tfd.config.model import Address
-from tfd.loop import READ, Loop, Timer
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.log import Log
+from tfd.protocol.drivers.loop import READ, Loop, Timer
+from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
 from tfd.protocol.errors import TfdError
-from tfd.relaying.proxy_protocol import SocketAddress
-from tfd.relaying.tickets import Log
 
 # A burst on one socket must not keep the others waiting.
 _ACCEPTS_AT_ONCE: Final = 64

@@ -1,0 +1,26 @@
+"""Where something listens or is reached."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Either a host and a TCP port, or the absolute path of a Unix socket.
+
+    `host` is an IPv4 address, an IPv6 address without brackets, or a name that the daemon resolves later;
+    it and `port` are empty and 0 where `path` is set. `str()` gives it as the configuration writes it.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether this is a Unix socket."""
+        return bool(self.path)
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

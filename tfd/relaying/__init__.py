@@ -1,1 +1,0 @@
-"""Relaying: listeners, the connections that came to them, and the channels that carry these."""
