@@ -4,11 +4,18 @@ An implementation keeps everything that must be remembered in the engine's own o
 `tflocation` learns all of it by asking. Every call has a time limit and raises an `EngineError`; none hangs.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+
+from tflocation.engines.processes import Console as Console
+from tflocation.engines.processes import ExecSpec as ExecSpec
+from tflocation.engines.processes import FileContent as FileContent
+from tflocation.engines.processes import RunningProcess as RunningProcess
+from tflocation.engines.processes import Terminal as Terminal
 
 
 class EngineError(Exception):
@@ -92,7 +99,9 @@ class ContainerSpec:
     """A container to be made. `image` is a config digest, `memory` is in bytes, `cpus` may be a fraction.
 
     `volumes` are (volume name, mount point), `files` are by their path in the container.
-    `node` None leaves the choice to the engine.
+    `node` None leaves the choice to the engine. `holder` names who holds it, empty for a declared one.
+    With `terminal` its process has a controlling terminal, the container's console, as its standard input,
+    output and error. One that is `asleep`, and every one with a holder, starts its process when woken.
     """
 
     account: str
@@ -106,6 +115,10 @@ class ContainerSpec:
     memory: int | None = None
     cpus: float | None = None
     processes: int | None = None
+    holder: str = ""
+    tag: str | None = None
+    asleep: bool = False
+    terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +127,8 @@ class ContainerInfo:
 
     `exit` is the process's exit code once it has ended (128 + number for a signal), None while it runs or
     where it is unknown. `reason` is one line for people, empty where there is nothing to say.
-    `memory` (bytes), `cpus` and `processes` are its limits.
+    `memory` (bytes), `cpus` and `processes` are its limits. `asleep` holds from the making on until it is
+    woken, for one with a holder too.
     """
 
     id: str
@@ -132,17 +146,27 @@ class ContainerInfo:
     memory: int | None = None
     cpus: float | None = None
     processes: int | None = None
+    holder: str = ""
+    tag: str | None = None
+    asleep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeInfo:
-    """A named volume. `size` is its limit in bytes or None, `used` in bytes (0 where it is not known)."""
+    """A named volume. `size` is its limit in bytes or None, `used` in bytes (0 where it is not known).
+
+    `users` are the ids of the containers that have it. A `synchronous` one writes each change to disk at once
+    where the storage can be told so.
+    """
 
     name: str
     account: str
     node: str
     size: int | None
     used: int
+    tag: str | None = None
+    users: tuple[str, ...] = ()
+    synchronous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +253,65 @@ class Engine(Protocol):
     async def destroy(self, container_id: str) -> None:
         """Kill and remove a container. One that does not exist is destroyed already. Volumes stay."""
 
+    async def set_holder(self, container_id: str, holder: str) -> None:
+        """Give the container another holder. Raises NotFound."""
+
+    async def wake(self, container_id: str) -> None:
+        """Let an asleep container start its process; any other is left as it is. Raises NotFound."""
+
+    async def reboot(self, container_id: str, *, reset: bool) -> ContainerInfo:
+        """End all processes and start again, with the same address, allowed connections and volumes.
+
+        `reset` gives back the file system as it was before the first start. One that is asleep stays so.
+        Raises NotFound, and EngineError where `reset` is asked for a container that had no holder when made.
+        """
+
+    async def execute(self, container_id: str, spec: ExecSpec) -> RunningProcess:
+        """Start a further process. Raises NotFound, and EngineError where the container does not run.
+
+        A program that is missing or cannot be executed ends with 127 or 126, as in a shell.
+        """
+
+    async def console(self, container_id: str) -> Console:
+        """Attach to the terminal of the container's own process, instead of whoever was attached before.
+
+        An asleep container's has shown nothing yet: attach first and then wake, and no output is missed.
+        Raises NotFound, and EngineError where the container does not run.
+        """
+
+    async def console_log(self, container_id: str) -> bytes:
+        """Give the last output of the container's own process, running or not: some 100 KiB.
+
+        Raises NotFound.
+        """
+
+    async def sftp(self, container_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a stream that speaks SFTP (draft-ietf-secsh-filexfer-02) as root of the container.
+
+        Links are followed inside the container. Close the writer when done. Raises NotFound.
+        """
+
+    async def write_file(
+        self,
+        container_id: str,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        mode: int = 0o644,
+        size: int | None = None,
+    ) -> None:
+        """Write a file of a running container from a stream of any length, owned by its root.
+
+        Missing directories are made. It has its name once it is complete, in place of what had it; until then,
+        and where `chunks` raises or gives other than `size` bytes, nothing has changed. Raises NotFound
+        (container), NoSpace, and EngineError where a directory has the name.
+        """
+
+    async def read_file(self, container_id: str, path: str) -> FileContent:
+        """Open a file, or list a directory, of a running container. Raises NotFound.
+
+        Links are followed inside the container. Raises EngineError where it is neither.
+        """
+
     async def put_file(self, container_id: str, path: str, source: Path, mode: int = 0o644) -> None:
         """Write a file, with missing directories above it, owned by root of the container."""
 
@@ -266,16 +349,31 @@ class Engine(Protocol):
     ) -> VolumeInfo:
         """Create the volume, or give the one that exists (grown to `size` where that is more)."""
 
+    async def create_volume(
+        self,
+        account: str,
+        name: str,
+        *,
+        node: str | None = None,
+        size: int | None = None,
+        tag: str | None = None,
+        synchronous: bool = False,
+    ) -> VolumeInfo:
+        """Create a volume; the same account and name again give the one that exists, as it is."""
+
     async def destroy_volume(self, account: str, name: str) -> None:
-        """Remove a volume with its data and snapshots. Raises NotFound, InUse."""
+        """Remove a volume with its data. Raises NotFound, InUse.
 
-    async def snapshot_volume(self, account: str, name: str, snapshot: str) -> None:
-        """Keep the volume's present state under the name `snapshot`. Raises NotFound, Exists."""
+        Waits for containers that are just being destroyed.
+        """
 
-    async def rollback_volume(self, account: str, name: str, snapshot: str) -> None:
-        """Give the volume the state that `snapshot` kept; its containers lose sight of it for a moment.
+    async def snapshot_volume(self, account: str, name: str) -> VolumeInfo:
+        """Set the volume's one point to its present state; creation set the first one. Raises NotFound."""
 
-        Raises NotFound, and InUse where a process has files open in it.
+    async def rollback_volume(self, account: str, name: str) -> VolumeInfo:
+        """Give the volume the state of its point, as often as wanted. Raises NotFound.
+
+        Its containers are held meanwhile and go on; what they have open from before no longer reaches it.
         """
 
     async def load_memory(self) -> dict[str, str]:
