@@ -11,11 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from tflocation.engines.processes import Console as Console
-from tflocation.engines.processes import ExecSpec as ExecSpec
-from tflocation.engines.processes import FileContent as FileContent
-from tflocation.engines.processes import RunningProcess as RunningProcess
-from tflocation.engines.processes import Terminal as Terminal
+from tflocation.engines.processes import Console, ExecSpec, FileContent, RunningProcess
 
 
 class EngineError(Exception):
@@ -301,8 +297,8 @@ class Engine(Protocol):
     ) -> None:
         """Write a file of a running container from a stream of any length, owned by its root.
 
-        Missing directories are made. It has its name once it is complete, in place of what had it; until then,
-        and where `chunks` raises or gives other than `size` bytes, nothing has changed. Raises NotFound
+        Missing directories are made. It has its name once it is complete, in place of what had it; until
+        then, and where `chunks` raises or gives other than `size` bytes, nothing has changed. Raises NotFound
         (container), NoSpace, and EngineError where a directory has the name.
         """
 
