@@ -1,7 +1,31 @@
-"""How hypothesis runs here."""
+"""How hypothesis runs here, and the machine that several parts of the tests boot."""
 
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from tests.support.machine import build_root
 
 # An example's duration says more of the machine's other work than of ours.
 settings.register_profile("tfd", deadline=None)
 settings.load_profile("tfd")
+
+
+@pytest.fixture(scope="session")
+def machine_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The tree of a Debian 12 with systemd and with all our programs installed; see `booted`."""
+    if os.geteuid() != 0:
+        pytest.skip("a machine needs root")
+    for program in ("mmdebstrap", "systemd-nspawn"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    directory = tmp_path_factory.mktemp("machine")
+    try:
+        build_root(directory / "root")
+        yield directory / "root"
+    finally:
+        shutil.rmtree(directory)

@@ -1,13 +1,12 @@
 """The unit files, on a booted Debian 12 with its own systemd and Python packages."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.machine import TREE, Machine, booted, build_root
+from tests.support.machine import TREE, Machine, booted
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
@@ -25,27 +24,11 @@ port = 80
 NOT_JOINED = "no location joined yet: run `tfd join INVITE`"
 
 
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The tree of a machine with tfd installed."""
-    if os.geteuid() != 0:
-        pytest.skip("a machine needs root")
-    for program in ("mmdebstrap", "systemd-nspawn"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    directory = tmp_path_factory.mktemp("machine")
-    try:
-        build_root(directory / "root")
-        yield directory / "root"
-    finally:
-        shutil.rmtree(directory)
-
-
 @pytest.fixture
-def machine(root: Path) -> Iterator[Machine]:
+def machine(machine_root: Path) -> Iterator[Machine]:
     """The machine, booted, with a configuration that needs no location."""
-    (root / "etc/tfd.toml").write_text(IDLE)
-    with booted(root) as running:
+    (machine_root / "etc/tfd.toml").write_text(IDLE)
+    with booted(machine_root) as running:
         yield running
 
 

@@ -22,7 +22,8 @@ CLEAN_LIMIT = 10.0
 PACKAGES = (
     "systemd-sysv",
     *("python3-zmq", "python3-nacl", "python3-msgpack", "python3-systemd", "python3-sdnotify"),
-    *("python3-toml", "python3-aiohttp"),
+    *("python3-toml", "python3-aiohttp", "python3-asyncssh", "python3-tqdm"),
+    *("sudo", "curl", "iproute2"),
 )
 
 
@@ -33,6 +34,11 @@ class Machine:
         """`leader` is the process id of its systemd, seen from here."""
         self.root = root
         self._leader = leader
+
+    @property
+    def leader(self) -> int:
+        """The process id of its systemd, seen from here."""
+        return self._leader
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command inside."""
@@ -91,8 +97,9 @@ def build_root(root: Path) -> None:
 
 def _install(root: Path) -> None:
     packages = root / "usr/lib/python3/dist-packages"
-    for name in ("tfd", "tflocation"):
+    for name in ("tfd", "tflocation", "tfnz"):
         shutil.copytree(TREE / name, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("tfd", "tflocation"):
         shutil.copy(TREE / f"packaging/{name}.service", root / "etc/systemd/system")
     setup = configparser.ConfigParser()
     setup.read(TREE / "setup.cfg")
