@@ -16,8 +16,8 @@ from tfd.protocol.commands import Role
 from tfd.protocol.errors import Code, CommandError, InviteError
 from tfd.protocol.invite import Invite as InviteLine
 from tfd.protocol.invite import format_invite
-from tflocation.config import NAME, Address
 from tflocation.engines.interface import Conflict, NotFound
+from tflocation.values import NAME, Address
 
 TOKEN_BYTES = 16
 MAX_ACCOUNTS = 4096

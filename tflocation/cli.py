@@ -17,19 +17,11 @@ from tfd.protocol.commands import Role
 from tfd.protocol.errors import CommandError, KeyFileError
 from tflocation import logs
 from tflocation.accounts import Accounts
-from tflocation.config import (
-    CONTROL_PORT,
-    DEFAULT_PATH,
-    Address,
-    Config,
-    ConfigErrors,
-    load,
-    parse_address,
-    parse_duration,
-)
+from tflocation.config import DEFAULT_PATH, Config, ConfigErrors, load
 from tflocation.engines.interface import Engine, EngineError
 from tflocation.runtime import NotRunning, ask
 from tflocation.state import StartError, state_directory
+from tflocation.values import CONTROL_PORT, Address, parse_address, parse_duration
 
 T = TypeVar("T")
 

@@ -35,7 +35,6 @@ from tfd.protocol.session import (
 from tflocation.accounts import Account
 from tflocation.calls import execute
 from tflocation.commands.call import Services, record
-from tflocation.config import Address
 from tflocation.inventory import Changed, Difference
 from tflocation.logs import RateLimited
 from tflocation.probes import MAX_CONCURRENT
@@ -51,6 +50,7 @@ from tflocation.sockets import (
     make_router,
     property_of,
 )
+from tflocation.values import Address
 from tflocation.zap import ZapHandler
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from tflocation.accounts import Accounts
 from tflocation.channels import ChannelServer
 from tflocation.commands.call import Services
 from tflocation.commands.nodes import describe
-from tflocation.config import Address, Config, ConfigErrors
+from tflocation.config import Config, ConfigErrors
 from tflocation.control import Control
 from tflocation.engines.interface import Engine, EngineError
 from tflocation.engines.lxd.engine import LxdEngine
@@ -32,6 +32,7 @@ from tflocation.inventory import Difference, Gone, Inventory
 from tflocation.runtime import RuntimeServer, socket_path
 from tflocation.state import StartError, state_directory
 from tflocation.tickets import Tickets
+from tflocation.values import Address
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import zmq
 
 from tfd.protocol.keys import KeyPair, z85_encode
 from tfd.protocol.messages import MAX_MESSAGE
-from tflocation.config import Address
+from tflocation.values import Address
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,11 @@ from tests.support.waiting import wait_for
 from tfd.protocol.commands import Role
 from tfd.protocol.keys import KeyPair
 from tflocation.accounts import Accounts
-from tflocation.config import Address, Config
+from tflocation.config import Config
 from tflocation.engines.interface import ImageInfo
 from tflocation.images.process import from_config
 from tflocation.service import Service
+from tflocation.values import Address
 
 LOOPBACK = Address("127.0.0.1", 0)
 DIGEST = "sha256:" + "1" * 64

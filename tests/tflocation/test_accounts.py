@@ -12,8 +12,8 @@ from tfd.protocol.commands import Role
 from tfd.protocol.errors import Code, CommandError
 from tfd.protocol.invite import parse_invite
 from tflocation.accounts import Accounts, Book, token_digest
-from tflocation.config import Address
 from tflocation.engines.interface import Conflict
+from tflocation.values import Address
 
 KEY, OTHER = "k" * 40, "o" * 40
 

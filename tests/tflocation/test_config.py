@@ -10,21 +10,16 @@ from hypothesis import strategies as st
 
 from tflocation.config import (
     CHANNEL_PORT,
-    CONTROL_PORT,
     KEYS,
     LIMIT_KEYS,
-    Address,
     Config,
     ConfigErrors,
     Problem,
-    default_name,
     load,
     parse,
-    parse_address,
-    parse_duration,
-    parse_size,
 )
 from tflocation.limits import GIB, MIB
+from tflocation.values import CONTROL_PORT, Address, default_name, parse_address, parse_duration, parse_size
 
 EXAMPLE = Path(__file__).parents[2] / "conf" / "tflocation.toml"
 

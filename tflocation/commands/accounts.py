@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tfd.protocol.commands import Role
 from tflocation.commands.call import Body, Call, Handler, Services
-from tflocation.config import CONTROL_PORT, parse_address
+from tflocation.values import CONTROL_PORT, parse_address
 
 
 async def join(services: Services, call: Call) -> Body:

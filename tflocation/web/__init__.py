@@ -1,0 +1,1 @@
+"""The web gateway: names of clusters of containers, served by HAProxy."""

@@ -1,0 +1,90 @@
+"""The table [web] of tflocation.toml."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tflocation import values
+from tflocation.values import Address, Invalid, Parser
+from tflocation.web.names import normalise
+
+HTTP_PORT = 80
+HTTPS_PORT = 443
+DNS_PORT = 53
+HTTP = Address("", HTTP_PORT)
+HTTPS = Address("", HTTPS_PORT)
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """How the location serves names; each field is a key of the table of the same name.
+
+    Attributes:
+        http: where plain requests come in; None for nowhere.
+        https: where TLS comes in; None for nowhere.
+        domains: domains under which every account may publish.
+        resolver: the name server asked for the proof of a claim; None for the machine's own.
+        acme_directory: URL of an ACME server's directory (RFC 8555, 7.1.1) whose certificates are used.
+        acme_email: the contact that it gets, if any.
+        acme_ca: PEM file of the authority that signed the ACME server's own certificate, where it is private.
+
+    """
+
+    http: Address | None = HTTP
+    https: Address | None = HTTPS
+    domains: tuple[str, ...] = ()
+    resolver: Address | None = None
+    acme_directory: str | None = None
+    acme_email: str | None = None
+    acme_ca: Path | None = None
+
+
+def _listen(port: int) -> Parser:
+    def parse(value: object) -> Address | None:
+        return None if value == "off" else values.address(port)(value)
+
+    return parse
+
+
+def _domains(value: object) -> tuple[str, ...]:
+    try:
+        return tuple(normalise(text) for text in values.texts(value))
+    except ValueError as error:
+        raise Invalid(f"a list of domain names ({error})") from error
+
+
+def _server(value: object) -> Address:
+    found = values.address(DNS_PORT)(value)
+    if not found.host or found.port == 0:
+        raise Invalid('the "address:port" of a name server')
+    return found
+
+
+def _url(value: object) -> str:
+    text = values.text(value)
+    parts = urlsplit(text)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise Invalid(
+            'the URL of an ACME directory, such as "https://acme-v02.api.letsencrypt.org/directory"'
+        )
+    return text
+
+
+def _email(value: object) -> str:
+    text = values.text(value)
+    if re.fullmatch(r"[^@\s]+@[^@\s]+", text) is None:
+        raise Invalid("an e-mail address")
+    return text
+
+
+WEB_KEYS: Mapping[str, Parser] = {
+    "http": _listen(HTTP_PORT),
+    "https": _listen(HTTPS_PORT),
+    "domains": _domains,
+    "resolver": _server,
+    "acme_directory": _url,
+    "acme_email": _email,
+    "acme_ca": values.path,
+}
