@@ -42,8 +42,11 @@ async def _run(services: Services, session: Session, called: Called) -> None:
     upload = session.upload(called.id)
     call = Call(session, called.params, reply, upload.chunks)
     try:
+        handler = HANDLERS.get(called.name)
+        if handler is None:
+            raise CommandError(Code.UNAVAILABLE, f"{called.name} is not offered by this location")
         async with session.running, asyncio.timeout(_time_limit(called)):
-            body = await HANDLERS[called.name](services, call)
+            body = await handler(services, call)
     except Exception as error:  # whatever it was, the client gets an answer  # noqa: BLE001
         session.machine.fail(called.id, _command_error(called.name, error))
         services.counters[f"failed {called.name}"] += 1

@@ -15,6 +15,7 @@ from tfd.protocol.schema import (
     MapOf,
     Number,
     Row,
+    Scalar,
     Table,
     Text,
     Type,
@@ -53,6 +54,17 @@ map_messages = st.builds(
 messages = map_messages | stream_messages
 
 
+storable = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 63), (1 << 63) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=40)
+    | st.binary(max_size=40)
+)
+"""Values that a Scalar allows."""
+
+
 def allowed_by(type_: Type) -> st.SearchStrategy[Any]:
     """Give values that a description allows."""
     match type_:
@@ -88,6 +100,8 @@ def _allowed_scalars(type_: Type) -> st.SearchStrategy[Any]:
             return st.booleans()
         case Choice():
             return st.sampled_from(type_.words)
+        case Scalar():
+            return storable
     raise AssertionError(type_)
 
 

@@ -141,8 +141,21 @@ def test_a_guest_may_greet_and_join_alone() -> None:
 
 
 def test_what_must_not_be_done_twice_is_keyed() -> None:
-    """A second container or invite would be left over."""
+    """A second container, process or invite would be left over; a second rollback would undo more."""
     keyed = {each.name for each in COMMANDS.values() if each.repeat is Repeat.KEYED}
 
-    assert keyed == {"container.create", "account.invite"}
+    assert keyed == {
+        "account.invite",
+        "container.console",
+        "container.create",
+        "container.reboot",
+        "domain.prepare",
+        "file.fetch",
+        "file.put",
+        "keys.set",
+        "process.start",
+        "sftp.open",
+        "volume.rollback",
+        "volume.snapshot",
+    }
     assert COMMANDS["container.create"].has_key

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from tfd.protocol.messages import describe
 
 _SHOWN = 60
+_INT64_MINIMUM, _INT64_MAXIMUM = -(1 << 63), (1 << 63) - 1
 
 
 class Mismatch(Exception):  # noqa: N818 - it never leaves check(), which makes a CommandError of it
@@ -144,6 +145,35 @@ class Choice:
     def check(self, value: Any, where: str) -> str:
         """Give the value; Mismatch when it is none of the words."""
         if not isinstance(value, str) or value not in self.words:
+            raise mismatch(where, value, self.allowed)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """Nil, a boolean, an integer of 64 bits, a finite number, or text or bytes of up to `maximum` bytes."""
+
+    maximum: int
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, as a phrase."""
+        most = _bytes(self.maximum)
+        return f"nil, a boolean, an integer of 64 bits, a finite number, text or bytes of up to {most}"
+
+    def check(self, value: Any, where: str) -> Any:
+        """Give the value; Mismatch when it is none of these."""
+        if value is None or type(value) is bool:
+            return value
+        if type(value) is int:
+            fits = _INT64_MINIMUM <= value <= _INT64_MAXIMUM
+        elif type(value) is float:
+            fits = math.isfinite(value)
+        elif isinstance(value, str | bytes):
+            fits = len(value.encode() if isinstance(value, str) else value) <= self.maximum
+        else:
+            fits = False
+        if not fits:
             raise mismatch(where, value, self.allowed)
         return value
 
