@@ -114,6 +114,8 @@ class Link:
         """What went wrong last; empty while the session is open."""
         self.host = ""
         """The address that the present or the last connection led to."""
+        self.session_id: Final = os.urandom(16)
+        """What the location knows the session by."""
         self._loop = loop
         self._context = context
         self._log = log
@@ -121,7 +123,7 @@ class Link:
         self._addresses = Addresses(loop, addresses, self._connect, self._pause)
         self._owner = owner
         self._session = ClientSession(
-            session_id=os.urandom(16), ciphers=ciphers, program=program, heartbeat=heartbeat
+            session_id=self.session_id, ciphers=ciphers, program=program, heartbeat=heartbeat
         )
         self._transport: Transport | None = None
         self._opened = False
