@@ -117,7 +117,7 @@ def store(name: str, pair: KeyPair, location: bytes, addresses: tuple[Address, .
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise RuntimeError(f"{place}: cannot be made: {_reason(error)}") from error
-    # The secret comes last: `locations` and `load` see nothing half written.
+    # The two that make it an account come last, so that nothing half written is seen as one.
     _write(f"{name}.address", "".join(f"{address}\n" for address in addresses))
     _write(f"{name}.spub", _text(location))
     _write(name, _text(pair.secret))
@@ -168,9 +168,8 @@ def join(invite: str, *, name: str | None = None) -> str:
         require_new(chosen)
         return chosen
 
-    chosen = prove(
-        Account(name or accepted.host, pair, accepted.public, (address,)), accepted.token, acceptable
-    )
+    account = Account(name or accepted.host, pair, accepted.public, (address,))
+    chosen = prove(account, accepted.token, acceptable)
     store(chosen, pair, accepted.public, (address,))
     return chosen
 
@@ -195,8 +194,14 @@ def _read_secret(path: Path) -> bytes:
     try:
         return read_private(path, _LIMIT)
     except KeyFileError as error:
-        if not os.path.lexists(path):
+        try:
+            owner = path.lstat().st_uid
+        except FileNotFoundError:
             raise RuntimeError(_missing(path)) from None
+        except OSError:
+            owner = -1
+        if owner not in (0, os.geteuid()) or not os.access(path, os.R_OK):
+            raise RuntimeError(f"{path}: belongs to another user{_chown(path)}") from None
         raise RuntimeError(str(error)) from None
 
 
@@ -207,10 +212,12 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         raise RuntimeError(_missing(path)) from None
     except OSError as error:
-        advice = ""
-        if isinstance(error, PermissionError):
-            advice = f"; run as root: chown -R {os.geteuid()} {path.parent}"
+        advice = _chown(path) if isinstance(error, PermissionError) else ""
         raise RuntimeError(f"{path}: cannot be read: {_reason(error)}{advice}") from error
+
+
+def _chown(path: Path) -> str:
+    return f"; run: sudo chown -R {os.geteuid()} {path.parent}"
 
 
 def _key(path: Path, content: bytes) -> bytes:

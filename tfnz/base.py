@@ -301,6 +301,7 @@ class TaggedCollection(Generic[O]):
             return set(self.objects.values())
 
     def __call__(self) -> set[O]:
+        """Give the things."""
         return self.values()
 
     def __len__(self) -> int:

@@ -64,7 +64,7 @@ class Callbacks:
             return
         try:
             call_fitting(function, args)
-        except Exception as error:  # noqa: BLE001 - user code may raise anything, and others wait behind it
+        except BaseException as error:  # noqa: BLE001 - also SystemExit, which would end the thread unseen
             logging.getLogger(__name__).warning(
                 "A callback raised %s; the traceback follows.", type(error).__name__, exc_info=error
             )
