@@ -68,9 +68,11 @@ class _Delivery:
             self._upload.cancel()
 
     def wait(self, progress: Progress | None) -> Failure | None:
-        """Wait for the end. Raises TimeoutError, and whatever `progress` does."""
+        """Wait for the end. Raises TimeoutError, Disconnected, and whatever `progress` does."""
         furthest, since = -1, time.monotonic()
         while not self._over.wait(STEP):
+            if self._connection.ended is not None:
+                raise self._connection.ended
             done = self._done()
             if done != furthest:
                 furthest, since = done, time.monotonic()

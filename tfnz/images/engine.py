@@ -119,6 +119,8 @@ class LocalEngine:
                 archive.spool(body, file, what)
             except TimeoutError as error:
                 raise LocalEngineError(f"{what}: nothing came for {SAVE_LIMIT:g} s") from error
+            except OSError as error:
+                raise LocalEngineError(f"{what} cannot be saved: {error.strerror or error}") from error
             except archive.ArchiveError as error:
                 raise LocalEngineError(str(error)) from error
 
