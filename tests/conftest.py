@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.support.machine import build_root
+from tests.support.machine import TREE, build_root
+
+BUILD_LIMIT = 300
 
 # An example's duration says more of the machine's other work than of ours.
 settings.register_profile("tfd", deadline=None)
@@ -29,3 +32,21 @@ def machine_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield directory / "root"
     finally:
         shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def nginx_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An OCI archive of nginx from Debian's packages."""
+    return _built("nginx", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def postgres_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An OCI archive of PostgreSQL from Debian's packages."""
+    return _built("postgres", tmp_path_factory)
+
+
+def _built(name: str, factory: pytest.TempPathFactory) -> Path:
+    archive = factory.mktemp(name) / f"{name}.tar"
+    subprocess.run([TREE / "packaging" / "images" / name / "build", archive], check=True, timeout=BUILD_LIMIT)
+    return archive
