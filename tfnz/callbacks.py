@@ -64,7 +64,7 @@ class Callbacks:
             return
         try:
             call_fitting(function, args)
-        except BaseException as error:  # noqa: BLE001 - also SystemExit, which would end the thread unseen
+        except BaseException as error:
             logging.getLogger(__name__).warning(
                 "A callback raised %s; the traceback follows.", type(error).__name__, exc_info=error
             )
