@@ -70,13 +70,18 @@ class Docker:
 
         Raises ValueError where there is none, RuntimeError without an engine.
         """
-        images = _engine().images()
+        engine = _engine()
+        images = engine.images()
         if not images:
             raise ValueError("there are no images in the local engine; build one first")
-        newest = max(images, key=_created)
-        digits = str(newest.get("Id", "")).removeprefix("sha256:")[:12]
+        newest = max(_created(image) for image in images)
+        found = [str(image.get("Id", "")) for image in images if _created(image) == newest]
+        if len(found) > 1:
+            # The list tells whole seconds; a description tells more.
+            found.sort(key=lambda image: str((engine.inspect(image) or {}).get("Created", "")).rstrip("Z"))
+        digits = found[-1].removeprefix("sha256:")[:12]
         if len(digits) < 12:
-            raise LocalEngineError(f"the local engine tells an image with the id {newest.get('Id')!r}")
+            raise LocalEngineError(f"the local engine tells an image with the id {found[-1]!r}")
         return digits
 
 
