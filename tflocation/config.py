@@ -13,7 +13,7 @@ from typing import Any
 from tflocation import values
 from tflocation.limits import GIB, KIB, Limits
 from tflocation.values import CONTROL_PORT, Address, Parser, default_name
-from tflocation.web.settings import WEB_KEYS, WebSettings
+from tflocation.web.settings import WEB_KEYS, WebSettings, contradiction
 
 DEFAULT_PATH = Path("/etc/tflocation.toml")
 CHANNEL_PORT = 2021
@@ -193,8 +193,8 @@ class _Reader:
             self._note("", "web", f"web = {_shown(table)}: allowed is a table [web]")
             return None
         settings = WebSettings(**self.table(table, WEB_KEYS, "web."))
-        if settings.http is None and settings.https is None:
-            self._note("", "web", "web sets neither http nor https: allowed is at least one of them")
+        if wrong := contradiction(settings):
+            self._note("", "web", f"web: {wrong}")
         return settings
 
     def _unknown(self, key: str, known: tuple[str, ...], where: str) -> None:

@@ -33,6 +33,7 @@ from tflocation.runtime import RuntimeServer, socket_path
 from tflocation.state import StartError, state_directory
 from tflocation.tickets import Tickets
 from tflocation.values import Address
+from tflocation.web.gateway import Gateway
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,10 @@ class Service:
         self._services.accounts_changed = self._control.accounts_changed
         self._services.sessions = self._control.sessions
         self._follower = Follower(self._services)
+        if config.web is not None:
+            self._services.web = Gateway(
+                config.web, engine, self._services.inventory, state / "web", runtime.with_name("web")
+            )
         self._runtime = RuntimeServer(runtime, self._status, self._follower.refresh_accounts)
 
     async def run(self) -> None:
@@ -149,6 +154,8 @@ class Service:
         try:
             await self._services.images.open()
             await self._runtime.start()
+            if self._services.web is not None:
+                self._services.web.start()
         except OSError as error:
             raise StartError(str(error)) from error
         await self._listen_channels(config.channel_listen)
@@ -176,6 +183,8 @@ class Service:
         self._runtime.close()
         self._control.close()
         self._services.channels.close()
+        if self._services.web is not None:
+            await self._services.web.close()
         try:
             async with asyncio.timeout(STOP_LIMIT):
                 await self._services.images.close()
@@ -218,11 +227,17 @@ class Service:
         for difference in differences:
             if isinstance(difference, Gone):
                 self._services.channels.close_container(difference.container.id)
+        if self._services.web is not None:
+            self._services.web.follow(differences)
         self._control.tell(differences)
 
     async def _status(self) -> dict[str, Any]:
         status = await describe(self._services)
-        return status | {"engine_trouble": self._follower.reason}
+        web = self._services.web
+        return status | {
+            "engine_trouble": self._follower.reason,
+            "web_trouble": web.trouble if web is not None else "",
+        }
 
 
 def _raise_descriptors() -> None:

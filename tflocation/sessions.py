@@ -86,6 +86,7 @@ class Session:
         self.tasks: set[asyncio.Task[None]] = set()
         self.uploads: dict[int, Upload] = {}
         self.running = asyncio.Semaphore(MAX_RUNNING)
+        self.observing = False
         self.flush: Callable[[], None] = lambda: None
         self._prober = Prober(where, self._report, slots)
 
@@ -98,6 +99,11 @@ class Session:
     def role(self) -> Role:
         """What it may do."""
         return self.machine.role
+
+    @property
+    def holder(self) -> str:
+        """The session's id in hexadecimal, under which it holds things; empty before its hello."""
+        return (self.machine.session_id or b"").hex()
 
     @property
     def cipher(self) -> str:
@@ -118,6 +124,10 @@ class Session:
     def forget(self, container: str) -> None:
         """End the probes of a container."""
         self._prober.forget(container)
+
+    def observe(self) -> None:
+        """Tell it what changes at the location from now on."""
+        self.observing = True
 
     def retell(self) -> None:
         """Tell the client, which was away, how its containers are."""

@@ -2,12 +2,25 @@
 
 from collections.abc import Mapping
 
-from tflocation.commands import accounts, connections, containers, health, images, nodes, tickets, volumes
+from tflocation.commands import (
+    accounts,
+    connections,
+    containers,
+    domains,
+    endpoints,
+    health,
+    images,
+    nodes,
+    tickets,
+    volumes,
+)
 from tflocation.commands.call import Handler
 
 HANDLERS: Mapping[str, Handler] = {
     **accounts.HANDLERS,
     **connections.HANDLERS,
+    **domains.HANDLERS,
+    **endpoints.HANDLERS,
     **containers.HANDLERS,
     **health.HANDLERS,
     **images.HANDLERS,

@@ -16,9 +16,12 @@ from tflocation.engines import interface
 from tflocation.engines.interface import ContainerInfo, Engine, EngineError, State
 from tflocation.images import Images
 from tflocation.inventory import Difference, Inventory
+from tflocation.nodestats import NodeStats
 from tflocation.placement import Failures
 from tflocation.probes import Probe
 from tflocation.tickets import Tickets
+from tflocation.watching import Told, Watching
+from tflocation.web.gateway import Gateway
 
 Body = dict[str, Any]
 
@@ -39,6 +42,10 @@ class Client(Protocol):
         """What it may do."""
 
     @property
+    def holder(self) -> str:
+        """The session's id in hexadecimal, under which it holds things."""
+
+    @property
     def cipher(self) -> str:
         """The channel cipher that both ends agreed on."""
 
@@ -50,6 +57,9 @@ class Client(Protocol):
 
     def forget(self, container: str) -> None:
         """End the probes of a container."""
+
+    def observe(self) -> None:
+        """Tell it what changes at the location from now on, while the session lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +104,13 @@ class Services:
     channel_port: int
     counters: Counter[str] = field(default_factory=Counter)
     tell: Callable[[Iterable[Difference]], None] = lambda _: None
+    web: Gateway | None = None
+    announce: Callable[[Iterable[Told]], None] = lambda _: None
+    observers: Callable[[], set[str]] = set
     accounts_changed: Callable[[], None] = lambda: None
     sessions: Callable[[], int] = lambda: 0
+    watching: Watching = field(default_factory=Watching)
+    node_stats: NodeStats = field(default_factory=NodeStats)
     failures: Failures = field(default_factory=Failures)
     reservations: dict[str, Reservation] = field(default_factory=dict)
     creations: dict[tuple[str, str, str], asyncio.Task[ContainerInfo]] = field(default_factory=dict)

@@ -41,6 +41,19 @@ class WebSettings:
     acme_ca: Path | None = None
 
 
+def contradiction(settings: WebSettings) -> str:
+    """Give what of the table does not go together; "" where all does."""
+    if settings.http is None and settings.https is None:
+        return "http and https are both off: allowed is at least one of them"
+    if settings.acme_directory is None:
+        return ""
+    if settings.acme_email is None:
+        return "acme_directory is set without acme_email: an ACME account is named by its address"
+    if settings.http is None or settings.https is None:
+        return "acme_directory is set with http or https off: the proof comes in over the one, for the other"
+    return ""
+
+
 def _listen(port: int) -> Parser:
     def parse(value: object) -> Address | None:
         return None if value == "off" else values.address(port)(value)
