@@ -1,7 +1,7 @@
 """The data plane of one connection: channels for pipes and for tunnels, over one pool. In its loop's thread."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tfd.protocol.drivers.link import Answer, Failure, Link
 from tfd.protocol.drivers.log import Log
@@ -13,6 +13,9 @@ from tfd.protocol.errors import Code
 from tfd.protocol.liveness import CHECK_INTERVAL
 from tfnz.attachment import Carriage
 from tfnz.pipes import OpenPipe, PipeOwner
+
+if TYPE_CHECKING:
+    from tfnz.relaying import Relaying
 
 DEFAULT_LEASE: Final = 30.0
 """Seconds that a location keeps what has no client, where it has not told."""
@@ -37,6 +40,8 @@ class DataPlane:
         self.log = log
         self.carriage = Carriage(loop, ChannelPool(loop, log), new_buffer())
         self.stock = Stock(loop, log, link)
+        self.relaying: Relaying | None = None
+        """Made when it is first needed, see tfnz.relaying."""
         self._loop = loop
         self._pipes: set[OpenPipe] = set()
         self._watched: set[Callable[[], None]] = set()

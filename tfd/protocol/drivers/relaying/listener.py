@@ -52,6 +52,11 @@ class BoundAddress:
             raise BindError(address, error.strerror or str(error)) from error
 
     @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """The listening sockets; they stay this object's."""
+        return tuple(self._sockets)
+
+    @property
     def names(self) -> list[SocketAddress]:
         """What getsockname() gives for each socket."""
         return [listening.getsockname() for listening in self._sockets]
