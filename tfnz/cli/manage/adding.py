@@ -1,0 +1,43 @@
+"""How the sub-commands' parsers are put together."""
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tfnz.cli.generic import location_options
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
+
+Action = Callable[[argparse.Namespace], int]
+
+
+def add_command(
+    commands: "Commands", name: str, text: str, action: Action, *, more: str = "", location: bool = True
+) -> argparse.ArgumentParser:
+    """Add a command that does `action`: `text` is its line in the list, `more` goes below it in its help."""
+    described = f"{text[0].upper()}{text[1:]}." + (f"\n\n{more}" if more else "")
+    command = commands.add_parser(
+        name, help=text, description=described, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.set_defaults(action=action)
+    if location:
+        location_options(command)
+    return command
+
+
+def add_group(commands: "Commands", name: str, text: str) -> "Commands":
+    """Add a command that has commands of its own; without one of them its help is printed."""
+    group = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+
+    def print_help(_options: argparse.Namespace) -> int:
+        group.print_help()
+        return 0
+
+    group.set_defaults(action=print_help)
+    return group.add_subparsers(title="commands", metavar="COMMAND")
+
+
+def json_option(command: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")

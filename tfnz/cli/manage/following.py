@@ -1,0 +1,85 @@
+"""`tf logs -f`: what a container writes, until it is gone.
+
+A held container has a console, a pipe that begins with its last output. A declared one has only its log,
+the last output up to a limit: it is asked for again and again, and what is new in it is printed.
+"""
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from tfd.protocol.pipe import Kind
+from tfnz.cli.manage.selecting import Record, is_declared, title
+
+if TYPE_CHECKING:
+    from tfnz.location import Location
+
+INTERVAL: Final = 1.0
+"""Seconds between two looks at a log."""
+
+_ENDED: Final = ("stopped", "failed")
+
+
+def follow(location: "Location", container: Record, lines: int | None) -> int:
+    """Print a container's output until it ends or is gone; give the exit code: 0, Ctrl-C is an exception."""
+    if is_declared(container):
+        return _poll(location, container, lines)
+    from tfnz.exchange import Exchange
+
+    what = f"the console of container {title(container)}"
+    with Exchange(location.connection, "container.console", {"id": container["id"]}, what) as exchange:
+        for piece in exchange.pieces(stall=None):
+            if piece.kind is Kind.DATA:
+                write(piece.payload)
+    return 0
+
+
+def added(before: bytes, now: bytes) -> bytes:
+    """Give what a log has more than an earlier one; either may have lost its beginning to the limit."""
+    if now.startswith(before):
+        return now[len(before) :]
+    length = _overlap(before, now)
+    return now[length:]
+
+
+def write(data: bytes) -> None:
+    """Write to stdout at once, all of it."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(1, left) :]
+
+
+def _poll(location: "Location", container: Record, lines: int | None) -> int:
+    pause = threading.Event()
+    whole: Mapping[str, Any] = {"id": container["id"]}
+    call = location.connection.call
+    write(call("container.log", dict(whole) if lines is None else {**whole, "lines": lines})["log"])
+    before: bytes = call("container.log", whole)["log"]
+    while True:
+        pause.wait(INTERVAL)
+        state = call("container.get", whole)["container"]["state"]
+        now: bytes = call("container.log", whole)["log"]
+        write(added(before, now))
+        before = now
+        if state in _ENDED:
+            return 0
+
+
+def _overlap(before: bytes, now: bytes) -> int:
+    """Give how long the longest end of `before` is that `now` begins with (Knuth, Morris and Pratt 1977)."""
+    fallback = [0] * len(now)
+    length = 0
+    for index in range(1, len(now)):
+        while length and now[index] != now[length]:
+            length = fallback[length - 1]
+        length += now[index] == now[length]
+        fallback[index] = length
+    length = 0
+    for byte in before:
+        if length == len(now):
+            length = fallback[length - 1]
+        while length and byte != now[length]:
+            length = fallback[length - 1]
+        length += byte == now[length]
+    return length

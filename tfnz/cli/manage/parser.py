@@ -1,0 +1,36 @@
+"""The parser of all sub-commands, of which help, man pages and completion are made."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from tfnz.cli.manage import (
+    accounts,
+    containers,
+    copying,
+    executing,
+    helping,
+    images,
+    joining,
+    keyvalues,
+    nodes,
+    shells,
+    volumes,
+)
+
+if TYPE_CHECKING:
+    from tfnz.cli.manage.adding import Commands
+
+_GROUPS = (
+    *(containers, executing, copying, shells, volumes, keyvalues, nodes, images, accounts, joining, helping),
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the parser; what it parsed has `action`, to be called with it for the exit code."""
+    top = argparse.ArgumentParser(prog="tf", description="Manages what is at a location.")
+    commands: Commands = top.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True
+    )
+    for group in _GROUPS:
+        group.add(commands)
+    return top
