@@ -52,7 +52,7 @@ def text(document: Mapping[str, Any]) -> str:
 
 def container_name(image: str) -> str:
     """Give the name that tfd is to know the container by: the last part of the image's, without its tag."""
-    last = image.split("@")[0].rstrip("/").rpartition("/")[2].partition(":")[0].lower()
+    last = image.partition("@")[0].rstrip("/").rpartition("/")[2].partition(":")[0].lower()
     return re.sub(r"[^a-z0-9]+", "-", last).strip("-")[:40].strip("-") or "container"
 
 
@@ -67,7 +67,7 @@ def _volume(key: str) -> str:
     name = key.rpartition("/")[2]
     if re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", name) is None:
         raise ValueError(
-            f"--mount {key}: tfd has volumes of its own, with names of lower-case letters, digits and dashes; "
+            f"--mount {key}: tfd has volumes of its own, named by lower-case letters, digits and dashes; "
             "give one, and tfd makes it"
         )
     return name

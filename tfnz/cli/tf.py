@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tfnz.cli.manage import WORDS
+
 FINE: Final = 0
 FAILED: Final = 1
 WRONG: Final = 2
 
-SUBCOMMANDS: Final = frozenset(
-    ("ps", "rm", "logs", "exec", "cp", "ssh", "volume", "kv", "node", "account", "image", "init")
-)
+SUBCOMMANDS: Final = frozenset(WORDS)
 """First words that are commands of their own; `tf run NAME` is for an image that is called like one."""
 
 _NO_ACCOUNT: Final = """\

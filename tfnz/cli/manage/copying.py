@@ -48,7 +48,7 @@ def _copy(options: argparse.Namespace) -> int:
     if (source is None) == (destination is None):
         which = "neither" if source is None else "both"
         raise ValueError(
-            f"{options.source} and {options.destination}: {which} of them is CONTAINER:PATH, which one has to be"
+            f"{options.source} and {options.destination}: {which} of them is CONTAINER:PATH, as one must be"
         )
     with connected(options) as location:
         if destination is not None:

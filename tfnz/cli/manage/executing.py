@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from tfd.protocol.pipe import Kind
 from tfnz.cli.generic import connected
 from tfnz.cli.manage.adding import add_command
-from tfnz.cli.manage.containers import WHICH, one_container, title
+from tfnz.cli.manage.containers import WHICH, one_container
+from tfnz.cli.manage.following import write
+from tfnz.cli.manage.selecting import title
 
 if TYPE_CHECKING:
     from tfnz.cli.manage.adding import Commands
@@ -94,7 +96,7 @@ def _converse(exchange: "Exchange", options: argparse.Namespace) -> int:
     with _raw_terminal(options.tty and options.interactive), _signals_forwarded(exchange, options.tty):
         for piece in exchange.pieces(stall=None):
             if piece.kind in (Kind.DATA, Kind.ERROR_DATA):
-                _write(2 if piece.kind is Kind.ERROR_DATA else 1, piece.payload)
+                write(piece.payload, 2 if piece.kind is Kind.ERROR_DATA else 1)
     return int(exchange.outcome.get("code", 1)) & 0xFF
 
 
@@ -109,12 +111,6 @@ def _send_input(exchange: "Exchange") -> None:
             return
         if not exchange.write(data):
             return
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
 
 
 @contextmanager

@@ -43,11 +43,11 @@ def added(before: bytes, now: bytes) -> bytes:
     return now[length:]
 
 
-def write(data: bytes) -> None:
-    """Write to stdout at once, all of it."""
+def write(data: bytes, descriptor: int = 1) -> None:
+    """Write to stdout, or another descriptor, at once and all of it."""
     left = memoryview(data)
     while left:
-        left = left[os.write(1, left) :]
+        left = left[os.write(descriptor, left) :]
 
 
 def _poll(location: "Location", container: Record, lines: int | None) -> int:

@@ -3,8 +3,7 @@
 import argparse
 import sys
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfnz.cli.generic import connected
 from tfnz.cli.manage.adding import add_command, add_group, json_option
@@ -12,9 +11,11 @@ from tfnz.cli.manage.following import write
 from tfnz.cli.manage.tables import show_json, show_table
 
 if TYPE_CHECKING:
-    from tfnz.cli.manage.adding import Commands
+    from collections.abc import Mapping
 
-Value = bytes | str | int | float | bool
+    from tfnz.cli.manage.adding import Commands
+    from tfnz.keyvalues import Value
+
 TYPES = ("text", "integer", "number", "bytes")
 
 
@@ -42,7 +43,7 @@ def add(commands: "Commands") -> None:
 
 def _get(options: argparse.Namespace) -> int:
     with connected(options) as location:
-        values = location.connection.call("keys.get", {})["values"]
+        values = dict(location.kv)
     if options.key not in values:
         raise ValueError(f"there is no key {options.key!r}; see: tf kv list")
     value = values[options.key]
@@ -56,11 +57,11 @@ def _set(options: argparse.Namespace) -> int:
     keys, texts = options.pairs[::2], options.pairs[1::2]
     changes = {key: _value(key, text, options.type) for key, text in zip(keys, texts, strict=True)}
     with connected(options) as location:
-        location.connection.call("keys.set", {"changes": changes})
+        location.set_kv(changes)
     return 0
 
 
-def _value(key: str, text: str, kind: str) -> Value:
+def _value(key: str, text: str, kind: str) -> "Value":
     """Give the value of what was typed; raises ValueError."""
     data = sys.stdin.buffer.read() if text == "-" else text.encode("utf-8", "surrogateescape")
     if kind == "bytes":
@@ -74,17 +75,17 @@ def _value(key: str, text: str, kind: str) -> Value:
 
 def _remove(options: argparse.Namespace) -> int:
     with connected(options) as location:
-        values = location.connection.call("keys.get", {})["values"]
+        values = dict(location.kv)
         missing = [key for key in options.keys if key not in values]
         if missing:
             raise ValueError(f"there is no key {missing[0]!r}; see: tf kv list")
-        location.connection.call("keys.set", {"changes": dict.fromkeys(options.keys)})
+        location.set_kv(dict.fromkeys(options.keys))
     return 0
 
 
 def _list(options: argparse.Namespace) -> int:
     with connected(options) as location:
-        values = location.connection.call("keys.get", {})["values"]
+        values = dict(location.kv)
     if options.json:
         print(show_json(values))
         return 0
@@ -93,15 +94,15 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _shown(value: Value) -> str:
+def _shown(value: "Value") -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def _watch(options: argparse.Namespace) -> int:
     with connected(options) as location:
 
-        def changed(body: Mapping[str, Any]) -> None:
-            for key, value in body["changes"].items():
+        def changed(changes: "Mapping[str, Value | None]") -> None:
+            for key, value in changes.items():
                 if options.keys and key not in options.keys:
                     continue
                 if options.json:
@@ -110,7 +111,7 @@ def _watch(options: argparse.Namespace) -> int:
                     line = f"{key}\t{'' if value is None else _shown(value)}"
                 print(line, flush=True)
 
-        location.connection.register("keys.changed", changed)
+        location.watch_kv(changed)
         while location.connection.ended is None:
             threading.Event().wait(1.0)
         raise location.connection.ended
