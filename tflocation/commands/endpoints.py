@@ -1,7 +1,7 @@
 """cluster.*: names that the account's containers serve on the web, held by the session."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from tfd.protocol.errors import Code, CommandError
@@ -40,7 +40,10 @@ async def publish(services: Services, call: Call) -> Body:
 
 async def change(services: Services, call: Call) -> Body:
     """Give a cluster other containers."""
-    await _gateway(services).change(call.account, call.parameters["cluster"], _containers(services, call))
+    gateway, key = _gateway(services), call.parameters["cluster"]
+    # One that has ended meanwhile is still in the publisher's list.
+    known = gateway.find(call.account, key).containers
+    await gateway.change(call.account, key, _containers(services, call, known))
     return {}
 
 
@@ -75,10 +78,12 @@ def _gateway(services: Services) -> Gateway:
     return services.web
 
 
-def _containers(services: Services, call: Call) -> tuple[str, ...]:
+def _containers(services: Services, call: Call, known: Collection[str] = ()) -> tuple[str, ...]:
+    """Give the ids that the call names, each of a container of the account or `known` already."""
     ids = tuple(dict.fromkeys(call.parameters["containers"]))
     for container_id in ids:
-        services.inventory.own(call.account, container_id)
+        if container_id not in known:
+            services.inventory.own(call.account, container_id)
     return ids
 
 

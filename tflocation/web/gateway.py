@@ -93,6 +93,10 @@ class Gateway:
             self._acme.wanted(self._clusters.all())
             await self._settle()
 
+    def find(self, account: str, key: str) -> Cluster:
+        """Give one of the account's clusters. Raises CommandError not-found."""
+        return self._clusters.find(account, key)
+
     def of(self, account: str) -> list[Cluster]:
         """Give the account's clusters."""
         return self._clusters.of(account)

@@ -221,7 +221,8 @@ class HAProxy:
         async for line in process.stderr:
             text = line.decode(errors="replace").strip()
             if "[ALERT]" not in text or "has no server available" in text:
-                log.debug("haproxy: %s", text)
+                # A server that fails or recovers by itself is told with the reason; the rest we did.
+                log.log(logging.INFO if ", reason: " in text else logging.DEBUG, "haproxy: %s", text)
                 continue
             if self._running.is_set() or not self._last_line:
                 # Of those before it ran the first says why, and the rest that its processes end.

@@ -18,15 +18,12 @@ global
     maxconn {connections}
     {user}
     stats socket {directory}/admin.sock mode 600 level admin expose-fd listeners
-    log stderr format raw daemon notice
     ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
     ssl-default-bind-ciphers ECDHE+AESGCM:ECDHE+CHACHA20
     tune.h2.max-concurrent-streams 100
 
 defaults
     mode http
-    log global
-    option dontlognull
     option forwardfor
     option redispatch 1
     retries 3
@@ -53,7 +50,6 @@ frontend web
 {{ var(txn.backend) -m found }}
     http-request set-var(txn.challenge) var(txn.name),map_str({challenge_map}) if \
 {{ path_beg /.well-known/acme-challenge/ }}
-    use_backend acme if {{ var(txn.challenge) -m found }}
 {redirect}
     http-request set-header X-Forwarded-Proto https if {{ ssl_fc }}
     http-request set-header X-Forwarded-Proto http unless {{ ssl_fc }}
@@ -63,6 +59,7 @@ frontend web
     http-request set-var(txn.host) var(txn.name),map_str({host_map}) if !{{ var(txn.challenge) -m found }}
     http-request set-header Host %[var(txn.host)] if {{ var(txn.host) -m found }}
     http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
+    use_backend acme if {{ var(txn.challenge) -m found }}
     use_backend %[var(txn.backend)]
 
 backend clients
