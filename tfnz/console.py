@@ -44,7 +44,7 @@ class Console:
     def open(self) -> None:
         """Ask for the pipe."""
         self._connection.data_plane.open_pipe(
-            "container.console", {"id": self._container.container_id()}, self, self._opened, OPEN_LIMIT
+            "container.console", {"id": self._container.id}, self, self._opened, OPEN_LIMIT
         )
 
     def send(self, kind: Kind, payload: bytes = b"") -> None:
