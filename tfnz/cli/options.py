@@ -108,7 +108,10 @@ ROWS: Final = (
     _value("--domain", metavar="NAME", help="with --browser: the host name to use (default: localhost)"),
     _value("--path", metavar="PATH", help="with --browser: the path to open"),
     _value(
-        "--systemd", metavar="USER@SERVER", help="make it a systemd service there instead of running it here"
+        "--systemd",
+        metavar="USER@SERVER",
+        help="make it a systemd service there, or on this machine with 'local', instead of running it here "
+        "and now; 'toml' prints it as tables for tfd.toml",
     ),
     _value("--identity", metavar="FILE", help="with --systemd: the private key for ssh"),
 )

@@ -71,6 +71,7 @@ class _Run:
         self._options = options
         self._program = program
         self._location = location
+        self._connection = location.connection
         self._record = record
         self._stack = stack
         self._ended = threading.Event()
@@ -128,7 +129,7 @@ class _Run:
         elif source == "-":
             source = self._stack.enter_context(image_from_pipe())
         with upload_bar(quiet=self._options.quiet) as bar:
-            image = ensure(self._location.conn, source, bar)
+            image = ensure(self._connection, source, bar)
         return image.name_to_spawn, image.description
 
     def _volume(self, key: str) -> Any:
@@ -182,10 +183,10 @@ class _Run:
             self._ended.set()
 
     def _wait(self) -> int:
-        while not self._ended.wait(_LOOK):
-            connection = self._location.conn
-            if connection is None or connection.ended is not None:
-                raise FailedError(str(connection.ended if connection is not None else "disconnected"))
+        while not self._ended.wait(_LOOK) and self._connection.ended is None:
+            pass
+        if self._connection.ended is not None:
+            raise FailedError(str(self._connection.ended))
         if self._error:
             raise FailedError(self._error)
         return self._code & 0xFF

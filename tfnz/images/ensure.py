@@ -167,9 +167,10 @@ def _bring(
     progress: "Progress | None",
 ) -> None:
     """Offer the image, send what is missing, and have it made of the blobs."""
+    from tfd.protocol.image_name import canonical
     from tfnz.images import delivery
 
-    kept = list(dict.fromkeys(names))[-MAX_NAMES:]
+    kept = list(dict.fromkeys(canonical(one) for one in names))[-MAX_NAMES:]
     offer = {
         "config": image.config_digest,
         "config_size": len(image.config),
