@@ -252,6 +252,10 @@ class Accounts:
         except NotFound:
             # A new engine has no place for it yet; the first write makes one.
             memory = {}
+        self.take(memory)
+
+    def take(self, memory: Mapping[str, str]) -> None:
+        """Read a memory area into `book`."""
         self.book = Book.read(memory)
 
     async def invite(self, name: str, role: Role, expires: float) -> tuple[bytes, float]:

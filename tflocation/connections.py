@@ -1,19 +1,27 @@
-"""Which containers may reach which: one set for each account and environment, kept in the engine's memory.
+"""Which containers may reach which, kept in the engine's memory.
 
-Pure: turns sets into entries of the memory area and back, and all of them into what the engine is told.
+Two kinds side by side: one declared set for each account and environment, replaced as a whole, and single
+pairs, allowed and disallowed one by one. What either allows is open.
+
+Pure: turns both into entries of the memory area and back, and all of them into what the engine is told.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from tfd.protocol.errors import Code, CommandError
 from tflocation.engines.interface import ContainerInfo
 
 PREFIX = "connections."
+SINGLE = "allowed."
 CHUNK = 32
 """Pairs in one entry of the memory area, whose values are at most some KiB each."""
 
+MAX_SINGLES = 1024
+"""Single pairs from one container."""
+
 Pair = tuple[str, str, str]
-"""From id, name, to id: `name` leads to `to` in from's /etc/hosts."""
+"""From id, name, to id: `name` leads to `to` in from's /etc/hosts; a single pair has no name."""
 
 Changes = dict[str, str | None]
 
@@ -37,6 +45,34 @@ def write(memory: Mapping[str, str], account: str, environment: str, pairs: Iter
     return changes
 
 
+def write_single(
+    memory: Mapping[str, str], account: str, source: str, target: str, *, allow: bool
+) -> Changes:
+    """Give what to change in `memory` so that the single pair is allowed, or is not.
+
+    Raises CommandError limit.
+    """
+    key = f"{SINGLE}{account}/{source}"
+    old = set(_texts(memory.get(key, "[]")))
+    fresh = old | {target} if allow else old - {target}
+    if len(fresh) > max(MAX_SINGLES, len(old)):
+        raise CommandError(
+            Code.LIMIT, f"container {source} is allowed to reach {len(old)} others; allowed: {MAX_SINGLES}"
+        )
+    return _single(memory, key, fresh)
+
+
+def without(memory: Mapping[str, str], living: Collection[str]) -> Changes:
+    """Give what to change in `memory` so that no single pair has a container that is not among `living`."""
+    changes: Changes = {}
+    for key, value in memory.items():
+        if key.startswith(SINGLE):
+            source = key.rpartition("/")[2]
+            targets = {target for target in _texts(value) if target in living}
+            changes |= _single(memory, key, targets if source in living else set())
+    return changes
+
+
 def read(memory: Mapping[str, str]) -> dict[str, set[Pair]]:
     """All pairs by account; entries that cannot be read are left out."""
     sets: dict[str, set[Pair]] = {}
@@ -44,7 +80,23 @@ def read(memory: Mapping[str, str]) -> dict[str, set[Pair]]:
         if key.startswith(PREFIX):
             account = key.removeprefix(PREFIX).split("/", 1)[0]
             sets.setdefault(account, set()).update(_pairs(value))
+        elif key.startswith(SINGLE):
+            account, _, source = key.removeprefix(SINGLE).partition("/")
+            sets.setdefault(account, set()).update((source, "", target) for target in _texts(value))
     return sets
+
+
+def _single(memory: Mapping[str, str], key: str, targets: set[str]) -> Changes:
+    value = json.dumps(sorted(targets), separators=(",", ":")) if targets else None
+    return {} if memory.get(key) == value else {key: value}
+
+
+def _texts(value: str) -> list[str]:
+    try:
+        items = json.loads(value)
+    except (ValueError, RecursionError):
+        return []
+    return [item for item in items if isinstance(item, str)] if isinstance(items, list) else []
 
 
 def _pairs(value: str) -> Iterable[Pair]:
@@ -72,5 +124,6 @@ def allowed(
             start, end = known.get(source), known.get(target)
             if start is not None and end is not None and start.account == end.account == account:
                 pairs.add((source, target))
-                hosts.setdefault(source, {})[name] = end.ip
+                if name:
+                    hosts.setdefault(source, {})[name] = end.ip
     return pairs, hosts

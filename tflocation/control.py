@@ -51,6 +51,7 @@ from tflocation.sockets import (
     property_of,
 )
 from tflocation.values import Address
+from tflocation.watching import Told
 from tflocation.zap import ZapHandler
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,18 @@ class Control:
                     session.forget(container.id)
                     session.machine.event("container.gone", {"id": container.id})
                 self._flush(session)
+
+    def announce(self, told: Iterable[Told]) -> None:
+        """Tell the sessions that watch what is for them."""
+        for each in told:
+            for session in self._registry.all():
+                if session.observing and each.account in (None, session.account):
+                    session.machine.event(each.event, each.body)
+                    self._flush(session)
+
+    def observers(self) -> set[str]:
+        """Give the accounts of the sessions that watch."""
+        return {session.account for session in self._registry.all() if session.observing}
 
     def accounts_changed(self) -> None:
         """Let the sessions follow the accounts: roles change; revoked ones end, and their channels."""

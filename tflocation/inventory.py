@@ -99,6 +99,10 @@ class Inventory:
             raise CommandError(Code.UNAVAILABLE, "the location's engine has not answered yet; try again")
         raise CommandError(Code.NOT_FOUND, f"there is no container {container_id}")
 
+    def users(self, account: str, volume: str) -> list[ContainerInfo]:
+        """Give the account's containers that have the volume."""
+        return [container for container in self.of(account) if volume in container.volumes]
+
     def whereabouts(self, container_id: str) -> tuple[str | None, str]:
         """Give address (None unless its process runs) and state of a container, for probes."""
         container = self._containers.get(container_id)

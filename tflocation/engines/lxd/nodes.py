@@ -1,5 +1,6 @@
 """The machines of the location: what the engine's resources API and the kernel tell about them."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from tflocation.engines.lxd.client import Client
 _LOAD = Path("/proc/loadavg")
 _MEMORY = Path("/proc/meminfo")
 _PRESSURE = Path("/proc/pressure/memory")
+_UPTIME = Path("/proc/uptime")
+_PAGES = Path("/proc/vmstat")
+_PAGE = os.sysconf("SC_PAGESIZE")
 
 
 async def nodes(client: Client, instances: list[dict[str, Any]]) -> list[NodeInfo]:
@@ -32,6 +36,7 @@ async def _local(client: Client, containers: int) -> NodeInfo:
     """Read this machine's load from its kernel, which is fresher and cheaper than by the engine."""
     cpus = await _cpus(client, None)
     memory = _memory(_MEMORY.read_text())
+    uptime, idle_time = _UPTIME.read_text().split()
     return NodeInfo(
         client.node,
         online=True,
@@ -41,6 +46,9 @@ async def _local(client: Client, containers: int) -> NodeInfo:
         memory_free=memory["MemAvailable"],
         paging=paging(_PRESSURE.read_text()) if _PRESSURE.exists() else 0.0,
         containers=containers,
+        uptime=float(uptime),
+        idle_time=float(idle_time),
+        swapped=swapped(_PAGES.read_text()) * _PAGE,
     )
 
 
@@ -77,6 +85,12 @@ def _memory(text: str) -> dict[str, int]:
     """Read /proc/meminfo (proc(5)) into bytes."""
     lines = (line.split() for line in text.splitlines())
     return {fields[0].rstrip(":"): int(fields[1]) << 10 for fields in lines if fields[2:] == ["kB"]}
+
+
+def swapped(text: str) -> int:
+    """Read the pages swapped in and out since the start of the machine from /proc/vmstat (proc(5))."""
+    fields = dict(line.split() for line in text.splitlines() if len(line.split()) == 2)
+    return int(fields.get("pswpin", 0)) + int(fields.get("pswpout", 0))
 
 
 def paging(text: str) -> float:
