@@ -116,7 +116,7 @@ class Connection:
         self._opened: Waiting[Welcome] = Waiting()
         self._ended: Disconnected | None = None
         self._lost: Timer | None = None
-        self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {}
+        self._handlers: dict[str, list[Callable[[dict[str, Any]], object]]] = {}
         self._plane: DataPlane | None = None
         self._closing = threading.Lock()
         self._closed = False
@@ -215,9 +215,9 @@ class Connection:
         self.loop.call_from_thread(body)
         return waiting.get(timeout, "the connection's background thread")
 
-    def register(self, event: str, handler: Callable[[dict[str, Any]], None]) -> None:
+    def register(self, event: str, handler: Callable[[dict[str, Any]], object]) -> None:
         """Call `handler`, in the loop's thread, with the body of each event of this name."""
-        self._handlers[event] = handler
+        self._handlers.setdefault(event, []).append(handler)
 
     # What is known
 
@@ -291,8 +291,7 @@ class Connection:
         if name == "session.ended":
             self._end("the location ended the session")
             return
-        handler = self._handlers.get(name)
-        if handler is not None:
+        for handler in self._handlers.get(name, ()):
             handler(body)
 
     def _end(self, reason: str) -> None:
