@@ -83,7 +83,7 @@ class Location(Session):
         return self.ranked_nodes()[0]
 
     def ranked_nodes(self, bias: RankBias | None = None, **_older: Any) -> list[Node]:
-        """Give the nodes, the best first, or by one of their statistics. Raises ValueError: there are none."""
+        """Give the nodes, the best first, or by one statistic. Raises ValueError where there are none."""
         nodes = ranked(list(self.nodes.values()), bias)
         if not nodes:
             raise ValueError(f"location {self.location} has no node that works at present")
