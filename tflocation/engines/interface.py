@@ -57,7 +57,9 @@ class NodeInfo:
     """One machine of the location. `load` and `paging` are 0..1, memory is in bytes.
 
     `load` is the one-minute load average over the processors; `paging` is the share of the last ten seconds
-    in which some task waited for memory (Documentation/accounting/psi.rst).
+    in which some task waited for memory (Documentation/accounting/psi.rst). `memory_free` includes what is
+    a cache only. The last three count since the machine's start, and are 0 where they are not known:
+    seconds, seconds of all its processors in which they had nothing to do, bytes swapped in and out.
     """
 
     name: str
@@ -68,6 +70,9 @@ class NodeInfo:
     memory_free: int
     paging: float
     containers: int
+    uptime: float = 0.0
+    idle_time: float = 0.0
+    swapped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +128,8 @@ class ContainerInfo:
 
     `exit` is the process's exit code once it has ended (128 + number for a signal), None while it runs or
     where it is unknown. `reason` is one line for people, empty where there is nothing to say.
-    `memory` (bytes), `cpus` and `processes` are its limits. `asleep` holds from the making on until it is
-    woken, for one with a holder too.
+    `memory` (bytes), `cpus` and `processes` are its limits. `asleep` means that it was made so and has not
+    been woken.
     """
 
     id: str
@@ -253,7 +258,10 @@ class Engine(Protocol):
         """Give the container another holder. Raises NotFound."""
 
     async def wake(self, container_id: str) -> None:
-        """Let an asleep container start its process; any other is left as it is. Raises NotFound."""
+        """Let a container that is asleep, or was made for a holder, start its process. Raises NotFound.
+
+        From then on it is awake, after each start too. One that is awake is left as it is.
+        """
 
     async def reboot(self, container_id: str, *, reset: bool) -> ContainerInfo:
         """End all processes and start again, with the same address, allowed connections and volumes.

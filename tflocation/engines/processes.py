@@ -56,7 +56,7 @@ class RunningProcess(Protocol):
         """Give its exit code once it has ended and its output was read: 128 + n for signal n."""
 
     async def close(self) -> None:
-        """Kill its process group if it still runs, and forget it. Twice is no error."""
+        """Kill its session's processes if it still runs, and forget it. Twice is no error."""
 
 
 class Console(Protocol):

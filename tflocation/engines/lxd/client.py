@@ -1,5 +1,6 @@
 """A thin client of the engine's REST API over its Unix socket (doc/rest-api.md of LXD and Incus)."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from tflocation.engines.lxd.settings import find_socket
 
 REQUEST_LIMIT = 30.0  # seconds for what answers at once; the engine's database may be busy
 OPERATION_LIMIT = 120.0  # seconds for what the engine does in the background
+_MESSAGE = 1 << 22  # bytes; the engine sends at most 128 KiB at once
 _SILENT = 20.0  # seconds without any message until a stream of events is asked for life
 
 _BY_STATUS: Mapping[int, type[EngineError]] = {
@@ -164,6 +166,48 @@ class Client:
             answer = await _decoded(response, what)
         if answer.get("type") == "async":
             await self._wait(answer["metadata"]["id"], what, limit)
+
+    async def begin(self, path: str, *, what: str, body: object) -> tuple[str, dict[str, Any]]:
+        """Start an operation that is spoken to over websockets; give its path and its own metadata."""
+        async with self._send(
+            "POST", path, what=what, query=None, limit=REQUEST_LIMIT, json=body
+        ) as response:
+            answer = await _decoded(response, what)
+        operation = answer["metadata"]
+        return f"/1.0/operations/{operation['id']}", operation["metadata"] or {}
+
+    async def websocket(self, operation: str, secret: str, *, what: str) -> aiohttp.ClientWebSocketResponse:
+        """Open one of an operation's websockets. The caller closes it."""
+        session = await self._ready()
+        try:
+            async with asyncio.timeout(REQUEST_LIMIT):
+                return await session.ws_connect(
+                    f"http://engine{operation}/websocket",
+                    params={"secret": secret},
+                    autoping=False,  # a pong to an engine that has closed loses what it had sent before
+                    max_msg_size=_MESSAGE,
+                )
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise EngineUnavailable(f"{what}: {_words(error)}") from error
+
+    async def finished(self, operation: str, *, what: str) -> dict[str, Any]:
+        """Wait for the end of an operation, however long, and give its description."""
+        query = {"timeout": str(int(OPERATION_LIMIT))}
+        while True:
+            try:
+                done = await self._described(f"{operation}/wait", what, query)
+            except EngineUnavailable:
+                raise
+            except EngineError:  # Incus tells its failure in place of its description
+                done = await self._described(operation, what, {})
+            if done["status"] not in ("Running", "Pending"):
+                return done
+
+    async def _described(self, operation: str, what: str, query: Query) -> dict[str, Any]:
+        limit = OPERATION_LIMIT + REQUEST_LIMIT
+        async with self._send("GET", operation, what=what, query=query, limit=limit) as response:
+            described: dict[str, Any] = (await _decoded(response, what))["metadata"]
+            return described
 
     async def upload(
         self,

@@ -21,11 +21,21 @@ from tflocation.engines.interface import (
 )
 from tflocation.engines.lxd import instances
 from tflocation.engines.lxd.client import OPERATION_LIMIT, Client
+from tflocation.engines.lxd.execution import run
 from tflocation.engines.lxd.files import Files
 from tflocation.engines.lxd.images import Images
 from tflocation.engines.lxd.instances import Place, container_id, instance_body, volume_id
 from tflocation.engines.lxd.network import addresses, choose_address
-from tflocation.engines.lxd.process import EXIT, HOSTS, START, Exit, hosts_file, parse_exit, start_script
+from tflocation.engines.lxd.process import (
+    EXIT,
+    HOSTS,
+    START,
+    WAKE_UP,
+    Exit,
+    hosts_file,
+    parse_exit,
+    start_script,
+)
 
 _EXIT_SIZE = 4096  # bytes
 _ADDRESS_TRIES = 5
@@ -105,6 +115,30 @@ class Containers:
                 await self._halt(name, timeout)
             return await self.get(name)
 
+    async def set_holder(self, name: str, holder: str) -> None:
+        """See `Engine.set_holder`."""
+        async with self._alone(name):
+            found = await self._get_raw(name)
+            if found["config"].get(instances.HOLDER) != holder:
+                await self.configure(name, {instances.HOLDER: holder})
+
+    async def wake(self, name: str) -> None:
+        """See `Engine.wake`. The container first: if we die before that is written, it is done again."""
+        async with self._alone(name):
+            found = await self._get_raw(name)
+            if not instances.is_waiting(found):
+                return
+            if found["status"] == "Running" and await run(self._client, name, *WAKE_UP) != 0:
+                raise EngineError(f"container {name} could not be woken: its own directory was tampered with")
+            await self.configure(name, instances.awake())
+
+    async def running(self, name: str) -> dict[str, Any]:
+        """Describe a container that runs. Raises NotFound, and EngineError where it does not run."""
+        found = await self._get_raw(name)
+        if found["status"] != "Running":
+            raise EngineError(f"container {name} does not run: start it first")
+        return found
+
     async def destroy(self, name: str) -> None:
         """See `Engine.destroy`."""
         async with self._alone(name):
@@ -157,7 +191,13 @@ class Containers:
         address = await self._create(name, spec, fingerprint)
         gateway = str(self._place.gateway.ip)
         mounts = [mount for _, mount in spec.volumes]
-        script = start_script(spec.process, gateway=gateway, mounts=mounts)
+        script = start_script(
+            spec.process,
+            gateway=gateway,
+            mounts=mounts,
+            terminal=spec.terminal,
+            waits=instances.waits(spec),
+        )
         await self._files.put(name, START, script.encode(), 0o755)
         await self._files.put(name, HOSTS, hosts_file(name, str(address), {}).encode())
         for path, file in spec.files.items():

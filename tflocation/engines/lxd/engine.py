@@ -21,10 +21,13 @@ from tflocation.engines.interface import (
     NotFound,
     VolumeInfo,
 )
+from tflocation.engines.lxd import instances
 from tflocation.engines.lxd.client import Client
 from tflocation.engines.lxd.connections import Connections
+from tflocation.engines.lxd.console import attach, read_log
 from tflocation.engines.lxd.containers import Containers
 from tflocation.engines.lxd.events import Watcher
+from tflocation.engines.lxd.execution import execute
 from tflocation.engines.lxd.files import Files
 from tflocation.engines.lxd.images import Images
 from tflocation.engines.lxd.instances import Place
@@ -33,6 +36,7 @@ from tflocation.engines.lxd.network import ensure_network
 from tflocation.engines.lxd.nodes import nodes
 from tflocation.engines.lxd.settings import EngineSettings
 from tflocation.engines.lxd.volumes import Volumes
+from tflocation.engines.processes import Console, ExecSpec, RunningProcess
 
 OPEN_LIMIT = 30.0  # seconds to wait for an engine that is just starting
 _PAUSE = 0.2
@@ -117,6 +121,31 @@ class LxdEngine:
         """See `Engine.destroy`. Its pairs are closed first: its address may soon be another's."""
         await self._connections.enforce(without=container_id)
         await self._containers.destroy(container_id)
+
+    async def set_holder(self, container_id: str, holder: str) -> None:
+        """See `Engine.set_holder`."""
+        await self._containers.set_holder(container_id, holder)
+
+    async def wake(self, container_id: str) -> None:
+        """See `Engine.wake`."""
+        await self._containers.wake(container_id)
+
+    async def execute(self, container_id: str, spec: ExecSpec) -> RunningProcess:
+        """See `Engine.execute`."""
+        raw = await self._containers.running(container_id)
+        inherited = instances.environment(raw) if spec.inherits else {}
+        terminal = {"TERM": spec.terminal.name} if spec.terminal else {}
+        return await execute(self._client, container_id, spec, {**inherited, **terminal, **spec.environment})
+
+    async def console(self, container_id: str) -> Console:
+        """See `Engine.console`."""
+        await self._containers.running(container_id)
+        return await attach(self._client, container_id)
+
+    async def console_log(self, container_id: str) -> bytes:
+        """See `Engine.console_log`."""
+        await self._containers.get(container_id)
+        return await read_log(self._client, container_id)
 
     async def put_file(self, container_id: str, path: str, source: Path, mode: int = 0o644) -> None:
         """See `Engine.put_file`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from tflocation.engines.interface import ContainerInfo, ContainerSpec, EngineError, State
 from tflocation.engines.lxd.network import interface_device, raw_config
-from tflocation.engines.lxd.process import DIRECTORY, Exit
+from tflocation.engines.lxd.process import DEFAULT_PATH, DIRECTORY, WOKEN, Exit
 
 DEFAULT_PROCESSES = 4096  # a fork bomb ends here
 SHUTDOWN_LIMIT = 10  # seconds that a process has when the machine goes down
@@ -24,6 +24,11 @@ WANTED = f"{_OWN}wanted"  # "running" or "stopped": tells a requested stop from 
 MAKER = f"{_OWN}maker"  # the node whose tflocation makes it, to clean up after that one
 CONNECTS = f"{_OWN}connects"  # ids that it may connect to
 HOSTS = f"{_OWN}hosts"  # name -> ip
+HOLDER = f"{_OWN}holder"
+ASLEEP = f"{_OWN}asleep"  # it was made to wait for somebody, who has not come yet
+WAITING = f"{_OWN}waiting"  # its process has not been let begin
+_TAG = f"{_OWN}tag"
+_ENVIRONMENT = f"{_OWN}environment"
 _LAST_POWER = "volatile.last_state.power"
 
 
@@ -63,7 +68,7 @@ def instance_body(
         "security.nesting": "false",
         guest_api: "false",
         "limits.processes": str(spec.processes or DEFAULT_PROCESSES),
-        "raw.lxc": raw_config(place.gateway, address),
+        "raw.lxc": raw_config(place.gateway, address, terminals=1 if spec.terminal else 0),
         MADE: "creating",
         MAKER: place.maker,
         WANTED: "running",
@@ -72,7 +77,13 @@ def instance_body(
         f"{_OWN}key": spec.key,
         f"{_OWN}image": spec.image,
         f"{_OWN}volumes": json.dumps([name for name, _ in spec.volumes]),
+        HOLDER: spec.holder,
+        ASLEEP: json.dumps(spec.asleep),
+        WAITING: json.dumps(waits(spec)),
+        _ENVIRONMENT: json.dumps({"PATH": DEFAULT_PATH, **spec.process.environment}),
     }
+    if spec.tag is not None:
+        config[_TAG] = spec.tag
     if spec.memory is not None:
         config |= {"limits.memory": str(spec.memory), "limits.memory.swap": "false"}
     if spec.cpus is not None:
@@ -93,6 +104,27 @@ def instance_body(
         "config": config,
         "devices": devices,
     }
+
+
+def waits(spec: ContainerSpec) -> bool:
+    """Whether the process begins when woken: nobody may miss the output of one that is held."""
+    return spec.asleep or bool(spec.holder)
+
+
+def is_waiting(raw: Mapping[str, Any]) -> bool:
+    """Whether its process has not been let begin yet."""
+    return bool(raw["config"].get(WAITING) == "true")
+
+
+def awake() -> dict[str, str]:
+    """Give the configuration of one that was woken: its process begins at each start from now on."""
+    return {ASLEEP: "false", WAITING: "false", f"environment.{WOKEN}": "1"}
+
+
+def environment(raw: Mapping[str, Any]) -> dict[str, str]:
+    """Give the environment that the container's processes have."""
+    found: dict[str, str] = json.loads(raw["config"].get(_ENVIRONMENT, "{}"))
+    return found
 
 
 def _check_mount(mount: str) -> None:
@@ -151,6 +183,9 @@ def info(raw: Mapping[str, Any], node: str, end: Exit | None) -> ContainerInfo:
         memory=int(config["limits.memory"]) if "limits.memory" in config else None,
         cpus=int(allowance.partition("ms")[0]) / _CPU_PERIOD if allowance else None,
         processes=int(config.get("limits.processes", DEFAULT_PROCESSES)),
+        holder=config.get(HOLDER, ""),
+        tag=config.get(_TAG),
+        asleep=config.get(ASLEEP) == "true",
     )
 
 

@@ -82,10 +82,14 @@ def interface_device(bridge: str, gateway: IPv4Interface, address: IPv4Address) 
     }
 
 
-def raw_config(gateway: IPv4Interface, address: IPv4Address) -> str:
-    """Give the lines for liblxc (lxc.container.conf(5)): address, route, first process and stop signal."""
+def raw_config(gateway: IPv4Interface, address: IPv4Address, *, terminals: int = 0) -> str:
+    """Give the lines for liblxc (lxc.container.conf(5)): address, route, first process and stop signal.
+
+    `terminals` is how many there are beside the console.
+    """
     return "\n".join(
         (
+            f"lxc.tty.max = {terminals}",
             f"lxc.net.0.ipv4.address = {address}/32",
             f"lxc.net.0.ipv4.gateway = {gateway.ip}",
             f"lxc.init.cmd = {COMMAND}",

@@ -9,17 +9,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tflocation.engines.interface import ProcessSpec
+from tflocation.engines.processes import ExecSpec
 
 DIRECTORY = "/.tfd"
 BUSYBOX = f"{DIRECTORY}/busybox"
 START = f"{DIRECTORY}/start"
 HOSTS = f"{DIRECTORY}/hosts"
 EXIT = f"{DIRECTORY}/exit"
+WAKE = f"{DIRECTORY}/wake"
+AWAKE = f"{DIRECTORY}/awake"
+WOKEN = "TFD_WOKEN"  # set in the first process's environment once the container has been woken
+OWN_TERMINAL = "/dev/tty1"
 COMMAND = f"{BUSYBOX} sh {START}"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 NOT_EXECUTABLE = 126  # as a shell gives it
 NOT_FOUND = 127
+STOPPED = 128 + 15
 
 _TOLD = "told to stop"
 
@@ -27,11 +33,19 @@ _TOLD = "told to stop"
 # /etc/passwd, so one who is missing is added there. Its -p, a file that never exists, keeps it from looking
 # for other processes of the same program.
 # A session leader takes the terminal that it opens; without one there is no `set -m`, and without that a
-# background process of a shell ignores SIGINT and SIGQUIT.
+# background process of a shell ignores SIGINT and SIGQUIT. Where the console is to be the process's own, the
+# script takes another one, which nobody sees.
 _SCRIPT = """\
-exec </dev/console >/dev/console 2>&1
+{take}exec </dev/console >/dev/console 2>&1
 set -m
 rm -f {exit}
+told=
+finish() {{
+    echo "$1 $2" >{exit}
+    [ -z "$told" ] || echo "{told}" >>{exit}
+    [ -z "$2" ] || echo "$2"
+    exit "$1"
+}}
 mkdir -p /etc /tmp /dev/shm /dev/mqueue
 mount -t tmpfs -o nosuid,nodev,mode=1777 shm /dev/shm
 mount -t mqueue -o nosuid,nodev,noexec mqueue /dev/mqueue
@@ -44,40 +58,19 @@ cut -d: -f3 /etc/passwd | grep -qx {uid} || echo tfd{uid}:x:{uid}:{gid}::/:/bin/
 for volume in {volumes}; do
     [ "$(stat -c %u:%g "$volume")$(ls -A "$volume")" = 0:0 ] && chown {uid}:{gid} "$volume"
 done
-
-told=
-finish() {{
-    echo "$1 $2" >{exit}
-    [ -z "$told" ] || echo "{told}" >>{exit}
-    [ -z "$2" ] || echo "$2"
-    exit "$1"
-}}
-
+{gate}
 set -- {arguments}
 mkdir -p {cwd}
 cd {cwd} || finish {not_executable} "its working directory cannot be entered: "{cwd}
-program=
-case $1 in
-*/*) program=$1 ;;
-*)
-    rest={path}:
-    while [ -n "$rest" ]; do
-        candidate=${{rest%%:*}}/$1
-        rest=${{rest#*:}}
-        [ -f "$candidate" ] && [ -x "$candidate" ] && program=$candidate && break
-    done
-    [ -n "$program" ] || finish {not_found} "not found along its PATH: $1"
-    ;;
-esac
-[ -e "$program" ] || finish {not_found} "does not exist: $program"
-[ -f "$program" ] && [ -x "$program" ] || finish {not_executable} "cannot be executed: $program"
+path={path}
+{lookup}
 shift
 
 child=
 interrupted=
 trap 'told=1 interrupted=1; [ -z "$child" ] || kill -{signal} "$child"' TERM INT PWR HUP
 [ -c /dev/console ] && chown {uid}:{gid} /dev/console
-{switch}{busybox} env -i {environment} "$program" "$@" </dev/null &
+{run}{switch}{busybox} env -i {environment} "$program" "$@" {input}&
 child=$!
 code=
 while :; do
@@ -93,15 +86,90 @@ done
 finish "$code" ""
 """
 
+# Sets `program` to where `$1` is along `path`.
+_LOOKUP = f"""\
+program=
+case $1 in
+*/*) program=$1 ;;
+*)
+    rest=$path:
+    while [ -n "$rest" ]; do
+        candidate=${{rest%%:*}}/$1
+        rest=${{rest#*:}}
+        [ -f "$candidate" ] && [ -x "$candidate" ] && program=$candidate && break
+    done
+    [ -n "$program" ] || finish {NOT_FOUND} "not found along its PATH: $1"
+    ;;
+esac
+[ -e "$program" ] || finish {NOT_FOUND} "does not exist: $program"
+[ -f "$program" ] && [ -x "$program" ] || finish {NOT_EXECUTABLE} "cannot be executed: $program"\
+"""
 
-def start_script(process: ProcessSpec, *, gateway: str, mounts: Sequence[str]) -> str:
+# Opened for both directions, the pipe waits for nobody, and keeps what was written while it is open.
+_GATE = f"""
+trap 'told=1; finish {STOPPED}' TERM INT PWR HUP
+[ -p {WAKE} ] || mkfifo -m 600 {WAKE}
+exec 4<>{WAKE}
+until [ -n "${WOKEN}" ] || [ -e {AWAKE} ]; do read -r _ <&4; done
+exec 4<&-
+"""
+
+WAKE_UP = (BUSYBOX, "sh", "-c", f": >{AWAKE}; [ -p {WAKE} ] && echo 1<>{WAKE}")
+
+# The leader of the pipeline's process group is the first of it, so the other may begin a session of its own,
+# whose terminal is the first one that it opens.
+_ON_CONSOLE = f": | {BUSYBOX} setsid {BUSYBOX} sh -c 'exec </dev/console >/dev/console 2>&1; exec \"$@\"' sh "
+
+_EXEC = """\
+echo $$
+finish() {{
+    echo "$2" >&2
+    exit "$1"
+}}
+cd {cwd} || exit {not_executable}
+path={path}
+{lookup}
+shift
+exec {busybox} env -i {environment} "$program" "$@"
+"""
+
+
+# /proc/PID/stat (proc(5)) is: pid, (name), state, parent, process group, session.
+_KILL_SESSION = """\
+session=$1
+for round in 1 2 3 4 5 6 7 8; do
+    found=
+    for stat in /proc/[0-9]*/stat; do
+        read -r line 2>/dev/null <"$stat" || continue
+        set -- ${line##*) }
+        [ "$4" = "$session" ] && [ "$1" != Z ] && found=1 && kill -9 "${line%% *}"
+    done
+    [ -n "$found" ] || break
+done
+"""
+
+
+def start_script(
+    process: ProcessSpec,
+    *,
+    gateway: str,
+    mounts: Sequence[str],
+    terminal: bool = False,
+    waits: bool = False,
+) -> str:
     """Write the script for one container. `mounts` are the mount points of its volumes.
 
-    An empty volume is given to the process's user, as people know it from other container engines.
+    An empty volume is given to the process's user, as people know it from other container engines. With
+    `terminal` the console is the process's own; one that `waits` begins when woken.
     """
     environment = {"PATH": DEFAULT_PATH, **process.environment}
     switch = f"{BUSYBOX} start-stop-daemon -S -q -p {DIRECTORY}/none -c {process.uid}:{process.gid} -x "
     return _SCRIPT.format(
+        take=f"exec 3<>{OWN_TERMINAL}\n" if terminal else "",
+        run=_ON_CONSOLE if terminal else "",
+        input="3>&- " if terminal else "</dev/null ",
+        gate=_GATE if waits else "",
+        lookup=_LOOKUP,
         exit=EXIT,
         told=_TOLD,
         hosts=HOSTS,
@@ -114,11 +182,37 @@ def start_script(process: ProcessSpec, *, gateway: str, mounts: Sequence[str]) -
         arguments=shlex.join(process.args),
         cwd=shlex.quote(process.cwd),
         path=shlex.quote(environment["PATH"]),
-        environment=shlex.join(f"{name}={value}" for name, value in environment.items()),
+        environment=_assignments(environment),
         signal=process.stop_signal,
         not_found=NOT_FOUND,
         not_executable=NOT_EXECUTABLE,
     )
+
+
+def exec_command(spec: ExecSpec, environment: Mapping[str, str]) -> list[str]:
+    """Give the command that starts a further process in nothing but `environment`, as leader of a session.
+
+    Its first line of output is its process id; on a terminal the engine has made it a leader already.
+    """
+    script = _EXEC.format(
+        cwd=shlex.quote(spec.cwd),
+        path=shlex.quote(environment.get("PATH", DEFAULT_PATH)),
+        lookup=_LOOKUP,
+        busybox=BUSYBOX,
+        environment=_assignments(environment),
+        not_executable=NOT_EXECUTABLE,
+    )
+    leader = [] if spec.terminal else [BUSYBOX, "setsid"]
+    return [*leader, BUSYBOX, "sh", "-c", script, "sh", *spec.args]
+
+
+def kill_session(leader: int) -> list[str]:
+    """Give the command that kills all processes of a session, those that are just being forked included."""
+    return [BUSYBOX, "sh", "-c", _KILL_SESSION, "sh", str(leader)]
+
+
+def _assignments(environment: Mapping[str, str]) -> str:
+    return shlex.join(f"{name}={value}" for name, value in environment.items())
 
 
 def hosts_file(name: str, ip: str, others: Mapping[str, str]) -> str:
