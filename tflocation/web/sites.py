@@ -121,8 +121,10 @@ def orders(old: Sites, new: Sites, leaving: Iterable[Leaving], files: Files) -> 
     still = set(leaving)
     for fqdn, site in new.items():
         yield from _arrivals(old.get(fqdn), site, still)
-        yield from _certificate(old.get(fqdn), site, files)
-        yield from _maps(old.get(fqdn), site, files)
+        steps = (_certificate(old.get(fqdn), site, files), _maps(old.get(fqdn), site, files))
+        # No request is sent on to TLS that has no certificate (any more).
+        for step in steps if site.certificate else reversed(steps):
+            yield from step
     for fqdn, site in old.items():
         if fqdn not in new:
             yield from _maps(site, None, files)
