@@ -44,8 +44,8 @@ def read(memory: Mapping[str, str], account: str) -> dict[str, Value]:
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise CommandError(
             Code.ENGINE,
-            f"the key-value store of {account} cannot be read: another program wrote {PREFIX}{account}/ in the "
-            "engine's memory area; the administrator must mend or remove it",
+            f"the key-value store of {account} cannot be read: another program wrote {PREFIX}{account}/ in "
+            "the engine's memory area; the administrator must mend or remove it",
         ) from error
 
 
