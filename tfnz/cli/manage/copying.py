@@ -55,14 +55,14 @@ def _copy(options: argparse.Namespace) -> int:
             container = one_container(location, destination[0])
             files = transfer.Files(location.connection, container)
             if options.source == STREAM:
-                files.write(destination[1], sys.stdin.buffer, None)
+                files.put_stream(sys.stdin.buffer, destination[1])
             else:
                 files.put(options.source, destination[1])
         elif source is not None:
             container = one_container(location, source[0])
             files = transfer.Files(location.connection, container)
             if options.destination == STREAM:
-                files.stream(source[1], sys.stdout.buffer)
+                files.fetch_stream(source[1], sys.stdout.buffer)
             else:
                 files.fetch(source[1], options.destination)
     return 0

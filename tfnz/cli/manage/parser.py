@@ -13,13 +13,16 @@ from tfnz.cli.manage import (
     joining,
     keyvalues,
     nodes,
+    shells,
     volumes,
 )
 
 if TYPE_CHECKING:
     from tfnz.cli.manage.adding import Commands
 
-_GROUPS = (*(containers, executing, copying, volumes, keyvalues, nodes, images, accounts, joining, helping),)
+_GROUPS = (
+    *(containers, executing, copying, shells, volumes, keyvalues, nodes, images, accounts, joining, helping),
+)
 
 
 def parser() -> argparse.ArgumentParser:
