@@ -82,8 +82,12 @@ def podman(directory: Path) -> Iterator[Podman]:
     assert PROGRAM is not None, "apt install podman"
     directory.mkdir(parents=True)
     running = Podman(directory / "podman.sock")
-    storage = ["--root", directory / "root", "--runroot", directory / "run", "--tmpdir", directory / "tmp"]
-    command = [PROGRAM, *storage, "--storage-driver", "vfs", "system", "service", "--time", "0", running.host]
+    storage = [
+        f"--root={directory / 'root'}",
+        f"--runroot={directory / 'run'}",
+        f"--tmpdir={directory / 'tmp'}",
+    ]
+    command = [PROGRAM, *storage, "--storage-driver=vfs", "system", "service", "--time=0", running.host]
     with (directory / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             wait_for(running.socket.exists, START_LIMIT, f"podman's socket; see {directory / 'log'}")

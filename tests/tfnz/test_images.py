@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,10 +28,9 @@ from tests.support.podman import PROGRAM, Podman, podman
 from tests.support.product import Location
 from tests.support.registry import PROGRAM as REGISTRY
 from tests.support.registry import Registry, registry
+from tests.support.user import LIMIT, NO_ENGINE, User
 
 pytestmark = pytest.mark.engine
-LIMIT = 120
-NO_ENGINE = "unix:///nonexistent/docker.sock"
 
 ENSURE = """
 import json, re, sys
@@ -62,40 +60,19 @@ finally:
 """
 
 
-class Client:
-    """A user with an account at the location, who runs programs."""
+class Client(User):
+    """A user whose programs ensure images."""
 
-    def __init__(self, home: Path, docker_host: str) -> None:
-        self.home = home
-        self.docker_host = docker_host
-
-    def environment(self) -> dict[str, str]:
-        """What its programs run with."""
-        cache = os.fspath(self.home / "cache")
-        return {
-            **os.environ,
-            "HOME": os.fspath(self.home),
-            "DOCKER_HOST": self.docker_host,
-            "XDG_CACHE_HOME": cache,
-        }
-
-    def start(self, name: str) -> subprocess.Popen[str]:
+    def begin(self, name: str) -> subprocess.Popen[str]:
         """Begin to ensure an image in a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-c", ENSURE, name],
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return self.start_python(ENSURE, name)
 
     def ensure(self, name: str) -> dict[str, Any]:
         """Ensure an image; give the result with the log lines as `log` and the reports as `progress`."""
-        with self.start(name) as process:
-            out, log = process.communicate(timeout=LIMIT)
-        assert process.returncode == 0, log
-        told = out.splitlines()
-        log += "\n".join(line for line in told if not line.startswith("{"))
+        done = self.python(ENSURE, name)
+        assert done.returncode == 0, done.stderr
+        told = done.stdout.splitlines()
+        log = "\n".join([done.stderr, *(line for line in told if not line.startswith("{"))])
         *reports, result = [json.loads(line) for line in told if line.startswith("{")]
         return {**result, "log": log, "progress": [(one["done"], one["total"]) for one in reports]}
 
@@ -142,20 +119,8 @@ def join(tmp_path: Path, location: Location) -> Callable[[str], Client]:
     """Makes a user of this name with an account of its own and no local engine."""
 
     def made(name: str) -> Client:
-        client = Client(tmp_path / name, NO_ENGINE)
-        client.home.mkdir()
-        joining = "import sys; from tfnz import account; account.join(sys.argv[1])"
-        subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                joining,
-                location.invite(f"{tmp_path.name[:40]}-{name}".replace("_", "-")),
-            ],
-            env=client.environment(),
-            check=True,
-            timeout=LIMIT,
-        )
+        client = Client(tmp_path / name)
+        client.join(location, f"{tmp_path.name[:40]}-{name}".replace("_", "-"))
         return client
 
     return made
@@ -382,7 +347,7 @@ def test_an_upload_goes_on_after_a_cut(tmp_path: Path, client: Client, location:
     with Forwarder(("127.0.0.1", location.port)) as way:
         address.chmod(0o600)
         address.write_text(f"127.0.0.1:{way.port}\n")
-        with client.start(f"oci-archive:{path}") as process:
+        with client.begin(f"oci-archive:{path}") as process:
             assert process.stdout is not None
             reports = []
             for line in process.stdout:
@@ -413,7 +378,7 @@ def test_memory_does_not_grow_with_the_image(tmp_path: Path, client: Client, eng
 def test_two_send_one_image_at_once(tmp_path: Path, join: Callable[[str], Client]) -> None:
     """Both succeed, and it is one image."""
     path = large(tmp_path / "both.tar", 16 << 20)
-    with join("a").start(str(path)) as one, join("b").start(str(path)) as other:
+    with join("a").begin(str(path)) as one, join("b").begin(str(path)) as other:
         outputs = [process.communicate(timeout=LIMIT)[0] for process in (one, other)]
 
     first, second = ([line for line in output.splitlines() if '"image"' in line] for output in outputs)

@@ -80,6 +80,18 @@ class _Run:
 
     def run(self, files: list[tuple[str, bytes]], certificate: tuple[str, str] | None) -> int:
         container, description = self._spawn(files)
+        try:
+            self._attach(container, description, certificate)
+        except FailedError:
+            # A process may be over before all is attached to it, and then only its end counts.
+            if not container.dead or self._connection.ended is not None:
+                raise
+        return self._wait()
+
+    def _attach(
+        self, container: "Container", description: dict[str, Any], certificate: tuple[str, str] | None
+    ) -> None:
+        """Connect the container with this machine, as the options say. Raises FailedError."""
         tunnels = open_tunnels(self._options, self._program, container, description)
         if self._options.ssh is not None:
             with failing("Failed while creating an ssh server onto the container:"):
@@ -94,7 +106,6 @@ class _Run:
         elif self._options.browser:
             with failing("Failed while opening the browser:"):
                 container.attach_browser(fqdn=self._options.domain, path=self._options.path)
-        return self._wait()
 
     # The container
 
