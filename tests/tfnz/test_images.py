@@ -98,8 +98,8 @@ def location(tmp_path_factory: pytest.TempPathFactory, shop: Registry | None) ->
         extra = f'registries = ["{shop.address}"]\ninsecure_registries = ["{shop.address}"]\n'
     with private_engine("lxd") as engine:
         running = Location(tmp_path_factory.mktemp("location"), engine, extra=extra)
-        running.start()
         try:
+            running.start()
             yield running
         finally:
             running.stop()

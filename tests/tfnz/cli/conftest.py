@@ -25,8 +25,8 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Location]:
     )
     with private_engine("lxd") as engine:
         running = Location(directory, engine, extra="registries = []\n")
-        running.start()
         try:
+            running.start()
             for name, image in (("tool", busybox_image()), ("web", web)):
                 running.add_image(archive(directory / f"{name}.tar", oci_files({"latest": image})), name)
             yield running

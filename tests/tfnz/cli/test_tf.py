@@ -298,9 +298,7 @@ def test_volumes(user: User) -> None:
     script = "echo line >> /mnt/book; cat /mnt/book"
 
     for number, key in enumerate(("shelf", name.partition(":")[0], name)):
-        done = user.run(
-            "-q", "-m", f"{key}:/mnt/", "tool", "sh", "-c", "echo line >> /mnt/book; cat /mnt/book"
-        )
+        done = user.run("-q", "-m", f"{key}:/mnt/", "tool", "sh", "-c", script)
         assert done.stdout == b"line\r\n" * (number + 1), done.stderr
 
 
