@@ -14,7 +14,6 @@ from tfnz.lifetime import Lifetime
 from tfnz.process import Process, returncode
 
 if TYPE_CHECKING:
-    from tfnz.connection import Connection
     from tfnz.files import Content
     from tfnz.location import Location
     from tfnz.node import Node
@@ -79,7 +78,7 @@ class Container(Waitable, Killable, Connectable, Ending):
         Killable.__init__(self)
         self._ip: str | None = None
         Connectable.__init__(self, node.conn(), uuid, node.pk, None)
-        self.parent: Callable[[], Node | None] = ref(node)
+        self._node = node
         self.image = image
         self.env = env
         self.volumes = volumes
@@ -104,9 +103,8 @@ class Container(Waitable, Killable, Connectable, Ending):
         return f"<Container `{as_text(self.uuid)}` image={self.image} ip={self._ip}>"
 
     def _leave(self) -> None:
-        node = self.parent()
-        if not self.dead and node is not None and self.uuid in node.containers:
-            node.destroy_container(self)
+        if not self.dead and self.uuid in self._node.containers:
+            self._node.destroy_container(self)
 
     # What it is
 
@@ -141,9 +139,13 @@ class Container(Waitable, Killable, Connectable, Ending):
         """Give the location's own id of it. Raises ValueError when it is dead."""
         return self._usable().id
 
-    def node(self) -> "Node | None":
+    def node(self) -> "Node":
         """Give the node it runs on."""
-        return self.parent()
+        return self._node
+
+    def parent(self) -> "Node":
+        """Give the node it runs on."""
+        return self._node
 
     def location(self) -> "Location":
         """Give its location. Raises ValueError where the program no longer has it."""
@@ -168,18 +170,24 @@ class Container(Waitable, Killable, Connectable, Ending):
 
     # Its life
 
-    def begin(self, image: str, description: Mapping[str, Any]) -> None:
+    def begin(self, image: str, description: Mapping[str, Any] | None) -> None:
         """Have it made of an image of the location's; `Node.spawn_container` calls it."""
         # A copy: the description is cached for other containers.
-        self.docker_config = {**description, "Config": dict(description.get("Config") or {})}
+        told = description or {}
+        self.docker_config = {**told, "Config": dict(told.get("Config") or {})}
         if self.command is not None:
             self.docker_config["Config"].update({"Entrypoint": self.command, "Cmd": None})
         files, self._files = self._files, []
         self._life.begin(image, files)
 
-    def end(self) -> None:
-        """Destroy it; `Node.destroy_container` calls it."""
-        self._life.end()
+    def end(self, with_command: bool = True) -> None:
+        """Destroy it; `Node.destroy_container` calls it.
+
+        Args:
+            with_command: False where the location does so by itself, with its session.
+
+        """
+        self._life.end(with_command=with_command)
 
     def changed(self, record: Mapping[str, Any]) -> None:
         """Take it as the location has it now; in the connection's thread."""
@@ -212,15 +220,18 @@ class Container(Waitable, Killable, Connectable, Ending):
     def stdin(self, data: bytes | str) -> None:
         """Send bytes to the terminal of its own process; it returns at once. Byte 3 interrupts, as Ctrl-C."""
         payload = data.encode() if isinstance(data, str) else bytes(data)
-        self._usable()._life.send(Kind.DATA, payload)
+        self._usable()
+        self._life.send(Kind.DATA, payload)
 
     def end_stdin(self) -> None:
         """Say that the input of its own process is over."""
-        self._usable()._life.send(Kind.END)
+        self._usable()
+        self._life.send(Kind.END)
 
     def resize(self, columns: int, rows: int) -> None:
         """Tell its terminal the size of the window."""
-        self._usable()._life.send(Kind.WINDOW, columns.to_bytes(2, "big") + rows.to_bytes(2, "big"))
+        self._usable()
+        self._life.send(Kind.WINDOW, columns.to_bytes(2, "big") + rows.to_bytes(2, "big"))
 
     # Waiting for services, tunnels
 
@@ -232,9 +243,7 @@ class Container(Waitable, Killable, Connectable, Ending):
         log.info("Waiting on tcp (%s): %s", dest_port, as_text(self.uuid))
         self.conn().call("port.wait", params)
 
-    def wait_http_200(
-        self, dest_port: int | str = 80, fqdn: str = "localhost", path: str = ""
-    ) -> "Tunnel":
+    def wait_http_200(self, dest_port: int | str = 80, fqdn: str = "localhost", path: str = "") -> "Tunnel":
         """Ask `http://fqdn:port/path` through a new tunnel on loopback until the answer is 200; give it.
 
         Raises ValueError where that takes more than about 30 s, or `fqdn` does not resolve to 127.0.0.1;
@@ -244,9 +253,7 @@ class Container(Waitable, Killable, Connectable, Ending):
 
         return wait_http_200(self._usable(), dest_port, fqdn, path)[0]
 
-    def attach_browser(
-        self, dest_port: int | str = 80, fqdn: str = "localhost", path: str = ""
-    ) -> "Tunnel":
+    def attach_browser(self, dest_port: int | str = 80, fqdn: str = "localhost", path: str = "") -> "Tunnel":
         """Do what `wait_http_200` does, and open the desktop's browser there, if there is one."""
         import webbrowser
 
@@ -327,7 +334,7 @@ class Container(Waitable, Killable, Connectable, Ending):
         """Start `sh -c remote_command` as root, without a terminal; its end is not waited for.
 
         Args:
-            remote_command: a line for the shell, or a list of words.
+            remote_command: a line for the shell.
             data_callback: called as (process, bytes) with what it writes; a slow one slows the process.
             termination_callback: called once as (process, return code).
             stderr_callback: called as (process, bytes) with what it writes to standard error.
@@ -346,12 +353,12 @@ class Container(Waitable, Killable, Connectable, Ending):
         data_callback: Callback | None = None,
         stderr_callback: Callback | None = None,
         nolog: bool = False,
-        timeout: float | None = RUN_LIMIT,  # noqa: ASYNC109 - nothing here is a coroutine
+        timeout: float | None = RUN_LIMIT,
     ) -> tuple[bytes, bytes, int]:
         """Run `sh -c remote_command` to its end; give its output, its errors, and its return code.
 
         Args:
-            remote_command: a line for the shell, or a list of words.
+            remote_command: a line for the shell.
             data_callback: called once at the end as (container, bytes), unless there was no output.
             stderr_callback: likewise with what it wrote to standard error.
             nolog: keep the command out of the log and of errors.
@@ -545,9 +552,6 @@ class ExternalContainer(Connectable, Taggable):
 
 def _inside(filename: object) -> str:
     """Give a path in the container. Raises ValueError for one that leads outside."""
-    if isinstance(filename, str | bytes) and not filename[:1] in ("/", b"/"):
+    if isinstance(filename, str | bytes) and filename[:1] not in ("/", b"/"):
         filename = "/" + (filename if isinstance(filename, str) else os.fsdecode(filename))
     return arguments.absolute(filename, "a file of a container")
-
-
-__all__ = ["Connection", "Container", "ExternalContainer"]

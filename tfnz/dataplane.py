@@ -1,4 +1,4 @@
-"""The data plane of one connection: channels for pipes and for tunnels, over one pool. In its loop's thread."""
+"""The data plane of one connection: channels for pipes and tunnels, over one pool. In its loop's thread."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final

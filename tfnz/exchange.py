@@ -1,6 +1,7 @@
 """A pipe used by a thread that waits: what files and `run_process` are made of."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -8,7 +9,7 @@ from typing import Any, Final, Self
 
 from tfd.protocol.drivers.link import Failure
 from tfd.protocol.drivers.loop import Loop
-from tfd.protocol.pipe import Kind, Piece
+from tfd.protocol.pipe import LAST, Kind, Piece
 from tfnz.connection import Connection, error_of
 from tfnz.pipes import OpenPipe, content, failure_in
 
@@ -93,37 +94,31 @@ class Exchange:
         assert pipe is not None
         self._loop.call_from_thread(lambda: pipe.send(kind, payload))
 
-    def pieces(self, stall: float | None = STALL_LIMIT) -> Iterator[Piece]:
+    def pieces(self, stall: float | None = STALL_LIMIT, until: float | None = None) -> Iterator[Piece]:
         """Give all pieces but the last, as they come; the location goes on sending as they are taken.
 
         Args:
             stall: seconds to wait for the next one, None for ever.
-
-        Returns:
-            By `yield from`, what the last piece says; see `outcome`.
+            until: in its place, the time.monotonic() by which the last one has to be there.
 
         Raises:
             RemoteError: the pipe failed.
-            TimeoutError: nothing came within `stall`.
+            TimeoutError: nothing came in time.
 
         """
         while True:
             with self._changed:
                 self._acknowledge()
-                self._wait(lambda: bool(self._inbox) or self._failure is not None, stall)
+                limit = stall if until is None else max(0.0, until - time.monotonic())
+                self._wait(lambda: bool(self._inbox) or self._failure is not None, limit)
                 batch = list(self._inbox)
                 self._inbox.clear()
                 self._taken = len(batch)
                 if not batch and self._failure is not None:
                     raise error_of(self._failure)
             for piece in batch:
-                if piece.kind in (Kind.EXIT, Kind.FAIL):
-                    with self._changed:
-                        self._acknowledge()
-                        self._over = True
-                    self._last = piece
-                    if piece.kind is Kind.FAIL:
-                        raise error_of(failure_in(piece))
+                if piece.kind in LAST:
+                    self._finish(piece)
                     return
                 yield piece
 
@@ -138,6 +133,14 @@ class Exchange:
         if pipe is not None and not self._over:
             self._over = True
             self._loop.call_from_thread(pipe.close)
+
+    def _finish(self, last: Piece) -> None:
+        with self._changed:
+            self._acknowledge()
+            self._over = True
+        self._last = last
+        if last.kind is Kind.FAIL:
+            raise error_of(failure_in(last))
 
     # What the pipe tells, in the loop's thread.
 
@@ -170,9 +173,7 @@ class Exchange:
 
     @property
     def _answered(self) -> bool:
-        return self._failure is not None or any(
-            piece.kind is Kind.EXIT or piece.kind is Kind.FAIL for piece in self._inbox
-        )
+        return self._failure is not None or any(piece.kind in LAST for piece in self._inbox)
 
     def _backlog(self, pipe: OpenPipe) -> int:
         return self._given - self._handed + pipe.waiting

@@ -115,7 +115,7 @@ def _fetch_tree(connection: "Connection", container: str, path: str, into: Path,
             for _ in pieces:
                 pass
         else:
-            _fetch_file(exchange, pieces, about, into)
+            _fetch_file(pieces, about, into)
             return False
     into.mkdir(exist_ok=True)
     for entry in about.get("entries") or ():
@@ -126,7 +126,7 @@ def _fetch_tree(connection: "Connection", container: str, path: str, into: Path,
     return True
 
 
-def _fetch_file(exchange: Exchange, pieces: Iterator[Any], about: dict[str, Any], into: Path) -> None:
+def _fetch_file(pieces: Iterator[Any], about: dict[str, Any], into: Path) -> None:
     mode = int(about.get("mode") or 0o644) & 0o777
     if into.is_dir():
         # The top of the tree is there already: it was to be a directory.

@@ -65,12 +65,11 @@ class Lifetime:
         }
         if container.command is not None:
             config["entrypoint"] = container.command
-        node = container.node()
         name = as_text(container.uuid)
         params = {
             "name": f"sdk/{name}/0",
             "key": name,
-            "node": node.name if node is not None else None,
+            "node": container.node().name,
             "image": image,
             "config": config,
             "held": True,
@@ -82,24 +81,34 @@ class Lifetime:
             lambda: self._connection.request("container.create", given, CREATE_LIMIT, self._made)
         )
 
-    def end(self) -> None:
-        """Destroy the container: its processes, tunnels and servers are told first, in this thread."""
+    def end(self, *, with_command: bool) -> None:
+        """Destroy the container: its processes, tunnels and servers are told first, in this thread.
+
+        Without the command only that is done; the location destroys it with its session.
+        """
         container = self._container
-        container.wait_until_ready()
+        if with_command:
+            container.wait_until_ready()
         ours = self._claim()
         if ours:
             log.info("Destroying container: %s", as_text(container.uuid))
             self._end_parts()
         try:
-            self._connection.call("container.destroy", {"id": container.id}, DESTROY_LIMIT)
-        except RemoteError as error:
-            if error.code != Code.NOT_FOUND:
-                raise
+            if with_command:
+                self._destroy()
         finally:
             if ours:
                 container.mark_as_dead()
                 log.info("Container has exited and/or been destroyed: %s", as_text(container.uuid))
                 self._connection.callbacks.call(container.termination_callback, container, 0)
+
+    def _destroy(self) -> None:
+        try:
+            self._connection.call("container.destroy", {"id": self._container.id}, DESTROY_LIMIT)
+        except RemoteError as error:
+            # Somebody else was quicker.
+            if error.code != Code.NOT_FOUND:
+                raise
 
     def reboot(self, *, reset: bool) -> None:
         """End all processes and start the container again; see `Container.reboot`."""
@@ -171,17 +180,11 @@ class Lifetime:
             if self._claim():
                 container.mark_as_dead()
             container.mark_as_failed(answer.message)
-            node = container.node()
-            if node is not None:
-                node.forget(container)
+            container.node().forget(container)
             return
         self.created = True
-        self._watch()
+        self._wants_console |= container.stdout_callback is not None
         self.changed(answer["container"])
-
-    def _watch(self) -> None:
-        if self._container.stdout_callback is not None:
-            self._wants_console = True
 
     def _ask(self) -> None:
         def answered(answer: Answer) -> None:
@@ -261,9 +264,7 @@ class Lifetime:
         self._end_parts()
         container.mark_as_dead()
         log.info("Container has exited and/or been destroyed: %s", as_text(container.uuid))
-        node = container.node()
-        if node is not None:
-            node.forget(container)
+        container.node().forget(container)
         if self._connection.ended is None:
             self._connection.loop.call_from_thread(
                 lambda: self._connection.request(

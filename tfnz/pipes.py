@@ -12,14 +12,13 @@ from tfd.protocol.drivers.link import Answer, Failure, Link
 from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.drivers.relaying.tickets import Ticket
 from tfd.protocol.errors import Code
-from tfd.protocol.pipe import MAX_PIECE, Kind, Piece, Pipe
+from tfd.protocol.pipe import LAST, MAX_PIECE, Kind, Piece, Pipe
 from tfnz.attachment import Attachment, Carriage
 
 ATTACH_LIMIT: Final = 15.0
 """Seconds that the location may take to answer pipe.attach while the session is open."""
 
 _RETRY: Final = 0.2
-_LAST: Final = frozenset({Kind.EXIT, Kind.FAIL})
 
 
 class PipeOwner(Protocol):
@@ -152,7 +151,7 @@ class OpenPipe:
         for piece in pieces:
             if self._closed:
                 return
-            if piece.kind in _LAST:
+            if piece.kind in LAST:
                 self._last_seen = True
                 self._outbox.clear()
                 self._waiting = 0

@@ -13,6 +13,7 @@ from tfnz.base import Ending, Killable
 from tfnz.callbacks import call_fitting
 from tfnz.connection import error_of
 from tfnz.pipes import OpenPipe, content, failure_in
+from tfnz.waiting import Waiting
 
 if TYPE_CHECKING:
     from tfnz.connection import Connection
@@ -61,7 +62,6 @@ class Process(Killable, Ending):
         """The return code once it has ended, else None."""
         self._connection: Connection = container.conn()
         self._parent = ref(container)
-        self._node = ref(container.node())
         self._changed = threading.Condition()
         self._pipe: OpenPipe | None = None
         self._failure: Failure | None = None
@@ -84,7 +84,8 @@ class Process(Killable, Ending):
 
     def node(self) -> "Node | None":
         """Give the node it runs on."""
-        return self._node()
+        container = self._parent()
+        return container.node() if container is not None else None
 
     def conn(self) -> "Connection":
         """Give the connection."""
@@ -111,7 +112,9 @@ class Process(Killable, Ending):
             return None
         with self._changed:
             if self._unsent > UNREAD_MOST:
-                raise ValueError(f"process {self.uuid.decode()} does not read its input: {self._unsent} bytes wait")
+                raise ValueError(
+                    f"process {self.uuid.decode()} does not read its input: {self._unsent} bytes wait"
+                )
             self._unsent += len(data)
             if return_reply:
                 self._replies = deque()
@@ -171,6 +174,32 @@ class Process(Killable, Ending):
             self._end()
         self._tell_here(0)
 
+    def begin(self, params: dict[str, object], timeout: float) -> None:
+        """Have it started; `Container.spawn_process` calls it.
+
+        Raises RemoteError where it cannot be, TimeoutError.
+        """
+        started: Waiting[OpenPipe] = Waiting()
+
+        def opened(answer: OpenPipe | Failure) -> None:
+            if isinstance(answer, Failure):
+                started.fail(error_of(answer))
+            elif self.dead:
+                answer.close()
+            else:
+                self._pipe = answer
+                started.set(answer)
+
+        plane = self._connection.data_plane
+        self._connection.loop.call_from_thread(
+            lambda: plane.open_pipe("process.start", params, self, opened, timeout)
+        )
+        try:
+            started.get(timeout + 5, f"starting {self!r}")
+        except BaseException:
+            self.mark_as_dead()
+            raise
+
     # Giving and waiting.
 
     def _on_pipe(self, use: Callable[[OpenPipe], None]) -> None:
@@ -188,7 +217,9 @@ class Process(Killable, Ending):
             try:
                 reply = self._next_reply(REPLY_LIMIT)
                 if reply is None:
-                    raise TimeoutError(f"process {self.uuid.decode()} has not replied within {REPLY_LIMIT:g} s")
+                    raise TimeoutError(
+                        f"process {self.uuid.decode()} has not replied within {REPLY_LIMIT:g} s"
+                    )
                 if drop_echo:
                     rest = without_echo(reply, sent)
                     following = self._next_reply(ECHO_LIMIT) if not rest or rest == reply else b""
@@ -213,10 +244,6 @@ class Process(Killable, Ending):
         return self.returncode is not None or self._failure is not None
 
     # What the pipe tells, in the loop's thread.
-
-    def begun(self, pipe: OpenPipe) -> None:
-        """Know the pipe that carries its input and output."""
-        self._pipe = pipe
 
     def pipe_piece(self, piece: Piece) -> None:
         """Take a piece of output, or the end."""

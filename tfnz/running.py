@@ -30,4 +30,8 @@ def run(
         except TimeoutError:
             raise ValueError(f"{what} has not ended within {limit:g} s; it was destroyed") from None
         code = exchange.outcome.get("code")
-    return b"".join(output[Kind.DATA]), b"".join(output[Kind.ERROR_DATA]), code if isinstance(code, int) else 0
+    return (
+        b"".join(output[Kind.DATA]),
+        b"".join(output[Kind.ERROR_DATA]),
+        code if isinstance(code, int) else 0,
+    )

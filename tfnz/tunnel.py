@@ -1,7 +1,7 @@
 """A TCP listener here that leads to a port of a container."""
 
 import logging
-import socket
+import socket as sockets
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
@@ -27,11 +27,11 @@ _TRIES: Final = 16
 
 # A client that has vanished is noticed within four minutes; not earlier, for a telephone may be asleep.
 _CLIENT_OPTIONS: Final = (
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 120),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    (sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1),
+    (sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1),
+    (sockets.IPPROTO_TCP, sockets.TCP_KEEPIDLE, 120),
+    (sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, 30),
+    (sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, 4),
 )
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Tunnel(Waitable, Killable, Ending):
         port: int,
         localport: int,
         bind: str | None = None,
-        timeout: float = TIMEOUT,  # noqa: ASYNC109 - the name that programs know
+        timeout: float = TIMEOUT,
     ) -> None:
         Waitable.__init__(self, locked=False)
         Killable.__init__(self)
@@ -76,7 +76,7 @@ class Tunnel(Waitable, Killable, Ending):
         self.port = port
         self.lp = localport
         self.bind = bind
-        self.node: Node | None = container.node()
+        self.node: Node = container.node()
         self.created = False
         self.sess = b""
         self.proxies: dict[int, Relayed] = {}
@@ -116,7 +116,7 @@ class Tunnel(Waitable, Killable, Ending):
         self._target.connect_timeout = float(seconds)
 
     @property
-    def socket(self) -> socket.socket | None:
+    def socket(self) -> sockets.socket | None:
         """The first listening socket, None when there is none."""
         return self._bound[0].sockets[0] if self._bound else None
 
@@ -139,11 +139,11 @@ class Tunnel(Waitable, Killable, Ending):
             addresses = " and ".join(str(bound.address.host) for bound in self._bound)
             log.info("It listens on all addresses: %s; bind='127.0.0.1' keeps it to this machine", addresses)
 
-    def destroy(self, with_command: bool = True) -> None:
+    def destroy(self, with_command: bool = True) -> None:  # noqa: ARG002 - as programs pass it
         """Stop listening and reset all connections. Repeatable.
 
         Args:
-            with_command: there is none any more; programs written for 20ft pass it.
+            with_command: without meaning; programs written for 20ft pass it.
 
         """
         if self.dead:
@@ -174,7 +174,7 @@ class Tunnel(Waitable, Killable, Ending):
         """Bind one port on all addresses of both families; a machine may have but one of them."""
         for _ in range(_TRIES):
             first = self._bind_one(_EVERYWHERE[0], self.lp)
-            if not socket.has_ipv6:
+            if not sockets.has_ipv6:
                 return [first]
             try:
                 return [first, self._bind_one(_EVERYWHERE[1], _port(first))]
@@ -194,7 +194,7 @@ class Tunnel(Waitable, Killable, Ending):
             number = cause.errno if isinstance(cause, OSError) else None
             raise OSError(number, str(error)) from error
 
-    def _accepted(self, client: socket.socket, _peer: SocketAddress) -> None:
+    def _accepted(self, client: sockets.socket, _peer: SocketAddress) -> None:
         try:
             for option in _CLIENT_OPTIONS:
                 client.setsockopt(*option)
