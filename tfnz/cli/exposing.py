@@ -1,7 +1,8 @@
 """The tunnels of `tf`: those asked for, or one for each port that the image exposes."""
 
 import logging
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from tfnz.cli.options import Options
 from tfnz.cli.preparing import FailedError
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     from tfnz.container import Container
     from tfnz.tunnel import Tunnel
 
-FAILURE = "Failed while creating a tunnel onto the container:"
+_PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/tcp)?")
+FAILURE: Final = "Failed while creating a tunnel onto the container:"
 
 
 def open_tunnels(
@@ -71,9 +73,8 @@ def exposed_ports(description: dict[str, Any]) -> list[int]:
     exposed = settings.get("ExposedPorts") if isinstance(settings, dict) else None
     found = set()
     for word in exposed or ():
-        ports, _, protocol = str(word).partition("/")
-        first, _, last = ports.partition("-")
-        last = last or first
-        if protocol in ("", "tcp") and first.isdecimal() and last.isdecimal():
-            found |= {port for port in range(int(first), min(int(last), HIGHEST_PORT) + 1) if port}
+        match = _PORTS.fullmatch(str(word))
+        if match is not None:
+            first, last = int(match[1]), int(match[2] or match[1])
+            found |= set(range(max(first, 1), min(last, HIGHEST_PORT) + 1))
     return sorted(found)
