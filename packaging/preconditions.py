@@ -43,17 +43,25 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
-def end_leftovers(state: Path) -> None:
-    """End services whose state is below `state`: an earlier run left them because it was killed."""
+def leftovers(state: Path) -> list[Path]:
+    """Give the processes, as their directories in /proc, of services whose state is below `state`."""
     mark = f"STATE_DIRECTORY={state}/".encode()
     left = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if entry.name.isdigit() and b"\0" + mark in b"\0" + (entry / "environ").read_bytes():
-                os.kill(int(entry.name), signal.SIGTERM)
                 left.append(entry)
+    return left
+
+
+def end_leftovers(state: Path) -> None:
+    """End services whose state is below `state`: an earlier run left them because it was killed."""
+    left = leftovers(state)
     if not left:
         return
+    for entry in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(entry.name), signal.SIGTERM)
     with step(f"ended what an earlier run had left: {', '.join(f'process {one.name}' for one in left)}"):
         end = time.monotonic() + STOP_LIMIT
         while any(one.exists() for one in left):

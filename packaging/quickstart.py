@@ -16,12 +16,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from preconditions import STOP_LIMIT, QuickstartError, alone, check_ports, end_leftovers, step
+from enrolment import LOCATION, Person, enrol, is_default, person
+from preconditions import QuickstartError, alone, check_ports, end_leftovers, leftovers, step
+from programs import PROGRAMS, STATE, TREE, Place, Program, wait_until
 
 from tfd.config.model import Config
 from tfd.config.problems import ConfigErrors
@@ -31,15 +33,11 @@ from tflocation.development import DevelopmentError, Kind, PrivateEngine, progra
 from tflocation.engines.lxd.settings import SOCKETS
 from tflocation.shared import SharedEngine
 
-TREE = Path(__file__).resolve().parent.parent
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-PROGRAMS = TREE / ".venv" / "bin"
-STATE = Path("/var/lib/tfd-quickstart")
 ARCHIVE = STATE / "nginx.tar"
 CONFIG = TREE / "conf" / "tfd.toml"
 CONTROL = Address("127.0.0.1", 2020)
 CHANNELS = Address("127.0.0.1", 2021)
-START_LIMIT = 90.0
 REGISTRY_LIMIT = 10.0
 PAGE = "usr/share/nginx/html/index.html"
 
@@ -56,93 +54,6 @@ def running_engine() -> Path | None:
 
 class Interrupted(Exception):  # noqa: N818 - a wish of the user, no error
     """Ctrl-C or SIGTERM came."""
-
-
-class Place:
-    """Where the state of one location and of its tfd lies, apart from that of installed ones."""
-
-    def __init__(self, name: str) -> None:
-        """Each engine has accounts of its own, so each has a place of its own."""
-        self.directory = STATE / name
-        self.directory.mkdir(parents=True, exist_ok=True)
-
-    def environment(self, program: str) -> dict[str, str]:
-        """Give a program's environment."""
-        return {**os.environ, "STATE_DIRECTORY": os.fspath(self.directory / program)}
-
-    def run(self, program: str, *arguments: str | Path, limit: float = 300.0) -> str:
-        """Run one of our commands and give its output; raises QuickstartError with what it said."""
-        command = [os.fspath(PROGRAMS / program), *(os.fspath(argument) for argument in arguments)]
-        try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=limit,
-                env=self.environment(program),
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise QuickstartError(f"{' '.join(command)}: not done within {limit:.0f} s") from error
-        if done.returncode != 0:
-            raise QuickstartError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
-        return done.stdout.strip()
-
-
-class Program:
-    """One of our two services, run beside this program; its lines go to a file beside its state."""
-
-    def __init__(self, place: Place, name: str, *arguments: str | Path) -> None:
-        """Nothing is started yet."""
-        self.name = name
-        self.log = place.directory / f"{name}.log"
-        self.command = [os.fspath(PROGRAMS / name), *(os.fspath(argument) for argument in arguments)]
-        self.environment = place.environment(name)
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it."""
-        Path(self.environment["STATE_DIRECTORY"]).mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.environment,
-                start_new_session=True,
-            )
-
-    def ended(self) -> str:
-        """Give one line on why it ended, or an empty string while it runs."""
-        code = self.process.poll() if self.process else None
-        if code is None:
-            return ""
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return f"{self.name} ended with exit {code}: {lines[-1] if lines else 'it said nothing'}"
-
-    def stop(self) -> None:
-        """End it by SIGTERM, and by SIGKILL where that does not help within the limit."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(STOP_LIMIT)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-
-def wait_until(what: str, programs: Sequence[Program], condition: Callable[[], bool]) -> None:
-    """Wait for `condition`; raises QuickstartError once a program ended or the limit has passed."""
-    end = time.monotonic() + START_LIMIT
-    while not condition():
-        for one in programs:
-            if ended := one.ended():
-                raise QuickstartError(ended)
-        if time.monotonic() > end:
-            logs = ", ".join(os.fspath(one.log) for one in programs)
-            raise QuickstartError(f"after {START_LIMIT:.0f} s still waiting for {what}; see {logs}")
-        time.sleep(0.1)
 
 
 class Location:
@@ -166,7 +77,7 @@ class Location:
             "project": engine.project,
             "pool": engine.pool,
             "network": engine.bridge,
-            "name": "local",
+            "name": LOCATION,
             "listen": CONTROL,
             "channel_listen": CHANNELS,
             "address": CONTROL,
@@ -286,8 +197,8 @@ def tfd_status(place: Place) -> dict[str, Any]:
     return {}
 
 
-def start(stack: contextlib.ExitStack, url: str, checking: bool) -> Program:
-    """Bring up the location and tfd, wait until the page can be loaded, and give tfd; `stack` ends it all."""
+def start(stack: contextlib.ExitStack, url: str, checking: bool) -> tuple[Location, Program]:
+    """Bring up the location and tfd, wait for the page, and give both; `stack` ends it all."""
     location = Location(stack, checking)
     place = location.place
     service = Program(place, "tflocation", "--config", location.config)
@@ -309,7 +220,48 @@ def start(stack: contextlib.ExitStack, url: str, checking: bool) -> Program:
         daemon.start()
         wait_until("tfd to be ready", [service, daemon], lambda: bool(tfd_status(place).get("ready")))
         wait_until(f"a page at {url}", [service, daemon], lambda: page(url) is not None)
-    return daemon
+    return location, daemon
+
+
+def enrol_user(location: Location, who: Person) -> bool:
+    """Give the person an account at the location; whether commands of theirs go there."""
+    key = location.place.directory / "tflocation" / "location.key"
+    try:
+        with step(f"account of {who.name}"):
+            print(f"           {enrol(who, location.command, PROGRAMS / 'tf', key, str(CONTROL))}")
+    except QuickstartError as error:
+        print(f"           {error}")
+        return False
+    return True
+
+
+def check_tf(location: Location) -> None:
+    """Run `tf nginx` as a new user would, in a home of its own; raises QuickstartError where that fails."""
+    with tempfile.TemporaryDirectory(dir=STATE) as home:
+        who = Person("quickstart-check", os.geteuid(), os.getegid(), Path(home))
+        key = location.place.directory / "tflocation" / "location.key"
+        enrol(who, location.command, PROGRAMS / "tf", key, str(CONTROL))
+        record = Path(home, "record.json")
+        tf = Program(
+            location.place, "tf", "--json", record, "-p", "0:80", "nginx", environment=who.environment
+        )
+        try:
+            tf.start()
+            wait_until("tf nginx", [tf], lambda: bool(_tunnels(record)))
+            served = page(f"http://127.0.0.1:{_tunnels(record)[0]}/")
+        finally:
+            tf.stop()
+            location.command("revoke", who.account)
+    if served is None or b"nginx" not in served:
+        raise QuickstartError(f"tf nginx did not serve the page of nginx; see {tf.log}")
+    print(f"           the page of nginx came through tf: {len(served)} bytes")
+
+
+def _tunnels(record: Path) -> list[int]:
+    """Give the local ports in what `tf --json` wrote; none before there are any."""
+    with contextlib.suppress(OSError, ValueError):
+        return [tunnel["local"] for tunnel in json.loads(record.read_text()).get("tunnels", [])]
+    return []
 
 
 def check(url: str) -> None:
@@ -327,10 +279,20 @@ def check(url: str) -> None:
     print(f"           {said}")
 
 
-def tell(url: str, daemon: Program) -> None:
-    """Print the URL, the file to edit and three things to try."""
+def tell(url: str, daemon: Program, who: Person, enrolled: bool) -> None:
+    """Print the URL, the file to edit and things to try."""
     file = CONFIG.relative_to(TREE)
     pid = daemon.process.pid if daemon.process else 0
+    option, argument = ("", "") if is_default(who) else (f" --location {LOCATION}", f'"{LOCATION}"')
+    commands = f"""
+  As {who.name}, with the SDK:
+    .venv/bin/tf{option} nginx                 a container of your own; it prints where its page is
+    .venv/bin/tf ps{option}                    and: tf help, man -M .venv/share/man tf
+    .venv/bin/python -c 'import signal; from tfnz.location import Location
+container = Location({argument}).best_node().spawn("nginx")
+container.attach_tunnel(80, localport=8081)
+signal.pause()'                         the same in Python, at http://127.0.0.1:8081/
+"""
     print(
         f"""
   The page is at        {url}
@@ -341,11 +303,20 @@ def tell(url: str, daemon: Program) -> None:
     curl {url}
     .venv/bin/tfd status
     $EDITOR {file}; .venv/bin/tfd --check {file} && kill -HUP {pid}
-
+{commands if enrolled else ""}
   Ctrl-C stops all of it.
 """,
         flush=True,
     )
+
+
+def check_nothing_left(ports: Sequence[Address]) -> None:
+    """Raise QuickstartError where something of ours runs or listens after the end."""
+    if left := leftovers(STATE):
+        raise QuickstartError(
+            f"still there after the end: {', '.join(f'process {one.name}' for one in left)}"
+        )
+    check_ports(ports)
 
 
 def wait_for_end(daemon: Program) -> None:
@@ -375,13 +346,18 @@ def main(arguments: Sequence[str]) -> int:
             url = page_url(config)
             binds = [address for listener in config.listeners for address in listener.binds]
             end_leftovers(STATE)
-            check_ports([CONTROL, CHANNELS, *binds])
-            daemon = start(stack, url, checking)
+            ports = [CONTROL, CHANNELS, *binds]
+            check_ports(ports)
+            location, daemon = start(stack, url, checking)
             if checking:
                 check(url)
+                check_tf(location)
             else:
-                tell(url, daemon)
+                who = person()
+                tell(url, daemon, who, enrol_user(location, who))
                 wait_for_end(daemon)
+        if checking:
+            check_nothing_left(ports)
     except Interrupted:
         return 1 if checking else 0
     except ConfigErrors as errors:
