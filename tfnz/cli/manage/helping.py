@@ -23,6 +23,11 @@ def _help(options: argparse.Namespace) -> int:
 
         parser().parse_args([*options.words, "--help"])
     from tfnz.cli import options as running
+    from tfnz.cli.describing import describe
+    from tfnz.cli.manage.parser import parser
 
     running.parser("tf").print_help()
+    print("\ncommands:")
+    for command in describe(parser(), ("tf",)).commands:
+        print(f"  {' '.join(command.words):20}  {command.text}")
     return 0

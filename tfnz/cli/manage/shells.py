@@ -80,7 +80,7 @@ def _ssh(options: argparse.Namespace) -> int:
 
 
 def _log_in(port: int, words: list[str]) -> int:
-    """Run ssh(1); its exit code is the command's. The server is in this process: its key proves nothing more."""
+    """Run ssh(1); its exit code is the command's. The server is in this process, its key proves nothing."""
     trust = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR")
     command = ["ssh", *(word for option in trust for word in ("-o", option)), "-p", str(port)]
     try:
