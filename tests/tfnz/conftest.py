@@ -1,0 +1,82 @@
+"""One engine, one location with a short lease and its images, and users of it, for the tests of the SDK."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import peer_image
+from tests.support.engine import private_engine
+from tests.support.images import archive, busybox_image, layer, oci_files
+from tests.support.product import Location
+from tests.support.user import User
+from tfnz.location import Location as Session
+from tflocation.development import PrivateEngine
+
+LEASE = 6
+"""Seconds: long enough for a reconnect on a busy machine, short enough to be waited for."""
+
+PAGE = b"a page of the container\n"
+
+
+@pytest.fixture(scope="session")
+def sdk_engine() -> Iterator[PrivateEngine]:
+    """A private LXD."""
+    with private_engine("lxd") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def sdk_location(tmp_path_factory: pytest.TempPathFactory, sdk_engine: PrivateEngine) -> Iterator[Location]:
+    """A location with the images `busybox` (a shell that waits), `web` (a page on port 80) and `peer`."""
+    directory = tmp_path_factory.mktemp("sdk-location")
+    running = Location(directory, sdk_engine, name="sdk-home", extra=f'registries = []\nlease = "{LEASE}s"\n')
+    web = busybox_image(
+        entrypoint=["httpd", "-f", "-p", "80", "-h", "/srv"],
+        command=[],
+        extra=[layer({"srv/index.html": PAGE})],
+        ExposedPorts={"80/tcp": {}},
+    )
+    images = {"busybox": busybox_image(command=["sleep", "1000000"]), "web": web}
+    try:
+        running.start()
+        for name, image in images.items():
+            running.add_image(archive(directory / f"{name}.tar", oci_files({"latest": image})), name)
+        peer_image.build(directory / "peer.tar", directory)
+        running.add_image(directory / "peer.tar", "peer")
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def new_user(tmp_path_factory: pytest.TempPathFactory, sdk_location: Location) -> Callable[[str], User]:
+    """Give a function that makes a person with a new account there."""
+
+    def make(name: str) -> User:
+        person = User(tmp_path_factory.mktemp(name))
+        person.join(sdk_location, person.home.name.replace("_", "-"))
+        return person
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def user(new_user: Callable[[str], User]) -> User:
+    """A person with an account there, and no local engine."""
+    return new_user("user")
+
+
+@pytest.fixture
+def at_home(user: User, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let this process be a program of that person: HOME, and no local engine."""
+    monkeypatch.setenv("HOME", str(user.home))
+    monkeypatch.setenv("DOCKER_HOST", user.docker_host)
+    return user.home
+
+
+@pytest.fixture
+def session(at_home: Path) -> Iterator[Session]:  # noqa: ARG001 - where the keys are
+    """A Location of that person's, disconnected afterwards."""
+    with Session(quiet=True) as connected:
+        yield connected
