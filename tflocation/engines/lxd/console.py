@@ -1,26 +1,48 @@
 """The terminal of a container's own process, over the engine's console API (doc/rest-api.md, websockets)."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 
 import aiohttp
 
-from tflocation.engines.interface import EngineError, EngineUnavailable
+from tflocation.engines.interface import EngineError, EngineUnavailable, NotFound
 from tflocation.engines.lxd.client import Client
 from tflocation.engines.lxd.execution import Socket, receive, run
 from tflocation.engines.lxd.process import BUSYBOX
 
 ATTACH_LIMIT = 15.0  # seconds for one who was attached before to be let go
-_PAUSE = 0.1
+_PAUSE = 0.05
+_ERASE = b"\x15"  # the character that erases the line typed so far (termios(3), VKILL)
+_ERASED = b"\b \b"  # how the terminal shows that, for each character
+_ADDED = b"\r\r"
 _TAKEN = "already"  # "This console is already connected"
 _LOG = 1 << 20  # bytes; the engines keep 128 KiB
 _PIECE = 1 << 12  # bytes; a terminal takes no more at once
 
 
-async def attach(client: Client, container_id: str) -> "LxdConsole":
-    """Attach to the console of a running container, once whoever was attached has gone."""
+class Returns:
+    """Takes out the carriage returns that the engine's own terminals add before each line feed: two."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Give what is known to be output; what may be added is kept for the next piece."""
+        data = self._held + data
+        kept = len(data) - len(data.rstrip(b"\r"))
+        kept = min(kept, len(_ADDED))
+        self._held = data[len(data) - kept :]
+        return data[: len(data) - kept].replace(_ADDED + b"\n", b"\n")
+
+
+async def attach(client: Client, container_id: str, *, waiting: bool) -> "LxdConsole":
+    """Attach to the console of a running container, once whoever was attached has gone.
+
+    Where the process is still `waiting` for us, it is sure that none of its output is missed.
+    """
     what = f"the console of container {container_id}"
     end = time.monotonic() + ATTACH_LIMIT
     body = {"type": "console", "width": 80, "height": 24} | ({"force": True} if client.is_incus else {})
@@ -43,17 +65,23 @@ async def attach(client: Client, container_id: str) -> "LxdConsole":
         for socket in sockets.values():
             await socket.close()
         raise
-    return LxdConsole(client, container_id, sockets)
+    console = LxdConsole(client, container_id, sockets)
+    if waiting:
+        try:
+            await console.reach()
+        except BaseException:
+            await console.close()
+            raise
+    return console
 
 
 async def read_log(client: Client, container_id: str) -> bytes:
-    """Give the last output of the container's own process, which the engine keeps."""
-    return await client.download(
-        f"/1.0/instances/{container_id}/console",
-        what=f"the output of container {container_id}",
-        query={},
-        limit=_LOG,
-    )
+    """Give the last output of the container's own process, which the engine keeps; none yet is none."""
+    path, what = f"/1.0/instances/{container_id}/console", f"the output of container {container_id}"
+    try:
+        return _PROBES.sub(b"", await client.download(path, what=what, query={}, limit=_LOG))
+    except NotFound:
+        return b""
 
 
 class LxdConsole:
@@ -64,19 +92,42 @@ class LxdConsole:
         self._container = container_id
         self._data = sockets["0"]
         self._control = sockets["control"]
+        self._returns = Returns()
+
+    async def reach(self) -> None:
+        """Wait until the terminal answers: it shows what is typed, though nobody reads it yet.
+
+        The engine says that we are attached before we are, and what is typed until then may be lost.
+        """
+        seen, tries = b"", 0
+        try:
+            async with asyncio.timeout(ATTACH_LIMIT):
+                while not any(_probe(number) in seen for number in range(tries)):
+                    await self._type(_ERASE + _probe(tries))
+                    tries += 1
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_PAUSE):
+                            seen += await self._shown()
+                last = _probe(tries - 1)
+                while last not in seen:
+                    seen += await self._shown()
+                await self._type(_ERASE)
+                while not seen.endswith(_ERASED * len(last)):
+                    seen += await self._shown()
+        except TimeoutError as error:
+            raise EngineUnavailable(f"the console of container {self._container} does not answer") from error
 
     async def read(self) -> bytes | None:
         """See `Console.read`."""
-        if data := await receive(self._data):
-            return data
+        while data := await receive(self._data):
+            if output := self._returns.feed(data):
+                return output
         await self.close()
         return None
 
     async def write(self, data: bytes) -> None:
         """See `Console.write`."""
-        with suppress(ConnectionError, aiohttp.ClientError):  # it has stopped, as `read` tells
-            for start in range(0, len(data), _PIECE):
-                await self._data.send_bytes(data[start : start + _PIECE])
+        await self._type(data)
 
     async def resize(self, columns: int, rows: int) -> None:
         """See `Console.resize`."""
@@ -87,3 +138,20 @@ class LxdConsole:
         """See `Console.close`."""
         await self._data.close()
         await self._control.close()
+
+    async def _type(self, data: bytes) -> None:
+        with suppress(ConnectionError, aiohttp.ClientError):  # it has stopped, as `read` tells
+            for start in range(0, len(data), _PIECE):
+                await self._data.send_bytes(data[start : start + _PIECE])
+
+    async def _shown(self) -> bytes:
+        if data := await receive(self._data):
+            return data
+        raise EngineError(f"container {self._container} has stopped")
+
+
+def _probe(number: int) -> bytes:
+    return b"attached%d?" % number
+
+
+_PROBES = re.compile(rb"attached\d+\?(?:\x08 \x08)*")

@@ -6,6 +6,7 @@ making removes it.
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -39,6 +40,8 @@ from tflocation.engines.lxd.process import (
 
 _EXIT_SIZE = 4096  # bytes
 _ADDRESS_TRIES = 5
+_BUSY = "busy running"  # 'Instance is busy running a "stop" operation'
+_PAUSE = 0.05
 
 log = logging.getLogger("tflocation.engine")
 
@@ -264,11 +267,24 @@ class Containers:
                 except EngineError:
                     if (await self._get_raw(name))["status"] != "Stopped":
                         raise  # otherwise it ended by itself meanwhile
-            await self._client.operation("DELETE", f"/1.0/instances/{name}", what=what)
+            await self._when_idle("DELETE", f"/1.0/instances/{name}", what=what)
 
     async def _change_state(self, name: str, body: dict[str, Any], limit: float = OPERATION_LIMIT) -> None:
         what = f"container {name}: {body['action']}"
-        await self._client.operation("PUT", f"/1.0/instances/{name}/state", what=what, body=body, limit=limit)
+        await self._when_idle("PUT", f"/1.0/instances/{name}/state", what=what, body=body, limit=limit)
+
+    async def _when_idle(self, method: str, path: str, **more: Any) -> None:
+        """Do it once the engine is through with what the container's own end has begun."""
+        end = time.monotonic() + OPERATION_LIMIT
+        while True:
+            try:
+                await self._client.operation(method, path, **more)
+            except EngineError as error:
+                if _BUSY not in str(error) or time.monotonic() > end:
+                    raise
+                await asyncio.sleep(_PAUSE)
+            else:
+                return
 
     async def _get_raw(self, name: str) -> dict[str, Any]:
         answer = await self._client.get(f"/1.0/instances/{name}", what=f"container {name}")

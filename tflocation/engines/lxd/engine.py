@@ -139,8 +139,8 @@ class LxdEngine:
 
     async def console(self, container_id: str) -> Console:
         """See `Engine.console`."""
-        await self._containers.running(container_id)
-        return await attach(self._client, container_id)
+        raw = await self._containers.running(container_id)
+        return await attach(self._client, container_id, waiting=instances.is_waiting(raw))
 
     async def console_log(self, container_id: str) -> bytes:
         """See `Engine.console_log`."""

@@ -72,6 +72,7 @@ trap 'told=1 interrupted=1; [ -z "$child" ] || kill -{signal} "$child"' TERM INT
 [ -c /dev/console ] && chown {uid}:{gid} /dev/console
 {run}{switch}{busybox} env -i {environment} "$program" "$@" {input}&
 child=$!
+exec 2>/dev/null # where the shell tells about its jobs
 code=
 while :; do
     before=$code interrupted=
