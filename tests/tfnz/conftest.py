@@ -10,8 +10,8 @@ from tests.support.engine import private_engine
 from tests.support.images import archive, busybox_image, layer, oci_files
 from tests.support.product import Location
 from tests.support.user import User
-from tfnz.location import Location as Session
 from tflocation.development import PrivateEngine
+from tfnz.location import Location as Session
 
 LEASE = 6
 """Seconds: long enough for a reconnect on a busy machine, short enough to be waited for."""
