@@ -15,6 +15,7 @@ from tfnz.attachment import Carriage
 from tfnz.pipes import OpenPipe, PipeOwner
 
 if TYPE_CHECKING:
+    from tfnz.aio import Asyncio
     from tfnz.relaying import Relaying
 
 DEFAULT_LEASE: Final = 30.0
@@ -42,6 +43,8 @@ class DataPlane:
         self.stock = Stock(loop, log, link)
         self.relaying: Relaying | None = None
         """Made when it is first needed, see tfnz.relaying."""
+        self.asyncio: Asyncio | None = None
+        """Made when it is first needed, see tfnz.aio."""
         self._loop = loop
         self._pipes: set[OpenPipe] = set()
         self._watched: set[Callable[[], None]] = set()

@@ -5,6 +5,7 @@ asyncio would do, but with ssl, which it imports, it costs more memory than the 
 
 import heapq
 import itertools
+import math
 import select
 import signal
 import socket
@@ -72,6 +73,7 @@ class Loop:
         self._order = itertools.count()
         self._cancelled = 0
         self._stopping = False
+        self._earlier: Callable[[], None] | None = None
         self._calls: deque[Callable[[], None]] = deque()
         self._signals: dict[int, tuple[Callable[[], None], object]] = {}
         self._waker, self._wakened = socket.socketpair()
@@ -83,6 +85,23 @@ class Loop:
     def now(self) -> float:
         """Seconds of the monotonic clock that `call_at` uses."""
         return time.monotonic()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `run` is to return, or has not begun again since it did."""
+        return self._stopping
+
+    def fileno(self) -> int:
+        """Give a descriptor that is readable whenever `turn` would find events."""
+        return self._epoll.fileno()
+
+    def wait(self) -> float:
+        """Give the seconds until the first timer is due; -1 where there is none."""
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
+
+    def hosted(self, earlier: Callable[[], None] | None) -> None:
+        """Have `earlier` called whenever `wait` becomes less: another loop calls `turn`. None ends that."""
+        self._earlier = earlier
 
     def register(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
         """Call `callback(events)` whenever the descriptor is ready (level-triggered, epoll(7)).
@@ -107,6 +126,8 @@ class Loop:
         """Call once, not before `when` (seconds of `now`)."""
         timer = Timer(self, callback)
         heapq.heappush(self._timers, (when, next(self._order), timer))
+        if self._earlier is not None and self._timers[0][2] is timer:
+            self._earlier()
         return timer
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
@@ -130,15 +151,24 @@ class Loop:
         """Serve until `stop`."""
         self._stopping = False
         while not self._stopping:
-            timeout = self._run_timers()
-            self._gone.clear()
-            for fd, events in self._epoll.poll(timeout, _BATCH):
-                callback = self._callbacks.get(fd)
-                if callback is not None and fd not in self._gone:
-                    try:
-                        callback(events)
-                    except Exception as error:  # noqa: BLE001 - one connection's defect must not end all
-                        self._tell(error)
+            self.turn()
+
+    def turn(self, longest: float = math.inf) -> None:
+        """Make the calls that are due and take the events that there are, waiting `longest` seconds for one.
+
+        `run` is that again and again. Another loop that hosts this one calls it, also from a timer's call.
+        """
+        timeout = self._run_timers()
+        if longest != math.inf:
+            timeout = min(timeout, longest) if timeout >= 0 else longest
+        self._gone.clear()
+        for fd, events in self._epoll.poll(timeout, _BATCH):
+            callback = self._callbacks.get(fd)
+            if callback is not None and fd not in self._gone:
+                try:
+                    callback(events)
+                except Exception as error:  # noqa: BLE001 - one connection's defect must not end all
+                    self._tell(error)
 
     def stop(self) -> None:
         """Make `run` return after the events in hand. Any thread or callback may ask."""
@@ -185,7 +215,7 @@ class Loop:
         if self._stopping:
             return 0
         # epoll counts whole milliseconds: rounded up by epoll.poll, so never a spin just before the time.
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
+        return self.wait()
 
     def _timer_cancelled(self) -> None:
         self._cancelled += 1
