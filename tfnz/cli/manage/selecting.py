@@ -55,16 +55,17 @@ def find_container(containers: Sequence[Record], key: str) -> Record:
 
 
 def find_volume(volumes: Sequence[Record], key: str) -> Record:
-    """Give the volume that `key` means: uuid, tag, uuid:tag, name or the beginning of a uuid.
+    """Give the volume that `key` means: uuid, tag, name or the beginning of a uuid.
 
-    Raises NotFound or Ambiguous.
+    Of uuid:tag and tag:uuid what is before the colon is looked up. Raises NotFound or Ambiguous.
     """
+    first = key.partition(":")[0]
     found = _first(
         volumes,
         (
-            lambda one: key in (one["uuid"], one["name"], f"{one['uuid']}:{one['tag']}"),
-            lambda one: one["tag"] is not None and key.lower() == one["tag"],
-            lambda one: bool(key) and str(one["uuid"]).startswith(key),
+            lambda one: first in (one["uuid"], one["name"]),
+            lambda one: one["tag"] is not None and first.lower() == one["tag"],
+            lambda one: bool(first) and str(one["uuid"]).startswith(first),
         ),
     )
     if not found:
