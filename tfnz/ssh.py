@@ -68,7 +68,7 @@ class SshServer(Waitable, Ending):
         return list(self._listening.connections) if self._listening is not None else []
 
     def start(self) -> None:
-        """Listen. Repeatable. Raises OSError where the port is taken, RuntimeError for the host key's mode."""
+        """Listen. Repeatable. Raises OSError (port taken), RuntimeError (others may read the host key)."""
         if self._listening is not None:
             return
         from tfnz.aio import Asyncio
