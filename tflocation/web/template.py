@@ -25,6 +25,8 @@ global
 defaults
     mode http
     option forwardfor
+    # A worker that was replaced says so in its last answer on a connection, and cuts none in between.
+    option idle-close-on-response
     option redispatch 1
     retries 3
     # What never reached a container, or found it gone, is asked of another one.
