@@ -96,9 +96,9 @@ class Clusters:
         """Give the account's."""
         return [cluster for cluster in self._by_key.values() if cluster.account == account]
 
-    def holders(self) -> set[str]:
-        """Give the sessions that hold a cluster."""
-        return {cluster.holder for cluster in self._by_key.values()}
+    def holders(self) -> set[tuple[str, str]]:
+        """Give the sessions that hold a cluster: account, and id in hexadecimal."""
+        return {(cluster.account, cluster.holder) for cluster in self._by_key.values()}
 
     def find(self, account: str, key: str) -> Cluster:
         """Give one of the account's. Raises CommandError not-found."""
@@ -143,9 +143,9 @@ class Clusters:
         """Take it down; tells whether it was there."""
         return self._by_key.pop((account, key), None) is not None
 
-    def release(self, holder: str) -> bool:
-        """Take down all that a session holds; tells whether there was any."""
-        held = [cluster for cluster in self._by_key.values() if cluster.holder == holder]
+    def release(self, account: str, holder: str) -> bool:
+        """Take down all that a session of the account holds; tells whether there was any."""
+        held = [each for each in self._by_key.values() if (each.account, each.holder) == (account, holder)]
         for cluster in held:
             del self._by_key[cluster.account, cluster.key]
         return bool(held)

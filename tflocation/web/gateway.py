@@ -101,13 +101,13 @@ class Gateway:
         """Give the account's clusters."""
         return self._clusters.of(account)
 
-    def holders(self) -> set[str]:
-        """Give the sessions that hold a cluster, in hexadecimal."""
+    def holders(self) -> set[tuple[str, str]]:
+        """Give the sessions that hold a cluster: account, and id in hexadecimal."""
         return self._clusters.holders()
 
-    def release(self, holder: str) -> None:
-        """Take down all that a session held which has ended."""
-        if self._clusters.release(holder):
+    def release(self, account: str, holder: str) -> None:
+        """Take down all that a session of the account held which has ended."""
+        if self._clusters.release(account, holder):
             self._acme.wanted(self._clusters.all())
             self._soon()
 

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 START_LIMIT: Final = 10.0
 """Seconds until a started or reloaded HAProxy must answer."""
 
+RELOADS: Final = 4
+"""Times that it is told to reload within START_LIMIT."""
+
 STOP_LIMIT: Final = 5.0
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
@@ -133,15 +136,17 @@ class HAProxy:
             self._running.clear()  # it died; the supervisor starts it with what is wanted now
             return
         await asyncio.to_thread(self._write)
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGUSR2)
         self._leaving.clear()
-        try:
-            async with asyncio.timeout(START_LIMIT):
-                while await self._api.process() in (None, before):
-                    await asyncio.sleep(POLL)
-        except TimeoutError:
-            log.error("HAProxy did not take its configuration", extra=_why(self._last_line))
+        # A master that has just started may miss the signal.
+        for _ in range(RELOADS):
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGUSR2)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(START_LIMIT / RELOADS):
+                    while await self._api.process() in (None, before):
+                        await asyncio.sleep(POLL)
+                    return
+        log.error("HAProxy did not take its configuration", extra=_why(self._last_line))
 
     async def _sweep(self) -> None:
         """Delete the servers without connections among those that take no new ones."""
