@@ -65,6 +65,7 @@ class Config:
     cache_directory: Path | None = None
     cache_size: int = 20 * GIB
     log_level: str = "info"
+    lease: int = 30
     web: WebSettings | None = None
     limits: Limits = field(default_factory=Limits)
     account_limits: Mapping[str, Limits] = field(default_factory=dict)
@@ -92,6 +93,7 @@ KEYS: Mapping[str, Parser] = {
     "cache_directory": values.path,
     "cache_size": values.size,
     "log_level": values.log_level,
+    "lease": values.seconds,
 }
 
 LIMIT_KEYS: Mapping[str, Parser] = {

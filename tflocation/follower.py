@@ -1,11 +1,12 @@
-"""Follows the engine: opens it however long that takes; keeps accounts, containers and pairs up to date."""
+"""Follows the engine: opens it however long that takes; keeps all that is known of it up to date."""
 
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
-from tflocation.commands import connections
+from tflocation.commands import connections, nodes, remembered, volumes
 from tflocation.commands.call import Services
 from tflocation.engines.interface import (
     ContainerChanged,
@@ -18,6 +19,7 @@ from tflocation.engines.interface import (
     MemoryChanged,
     NotFound,
 )
+from tflocation.inventory import Difference, Gone
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,9 @@ LOG_AFTER: Final = (0.0, 10.0, 60.0, 600.0, 3600.0)
 
 CHECK: Final = 30.0
 """Seconds after which everything is asked for anyway: an event may have been lost."""
+
+NODES: Final = 5.0
+"""Seconds between two looks at what the nodes have to spare, while somebody watches."""
 
 TRIES: Final = 3
 """Questions about one container whose state changes while the answer is on its way."""
@@ -46,11 +51,13 @@ class Follower:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.reason = "the engine has not answered yet"
+        self._untidy = asyncio.Event()
 
     async def run(self) -> None:
         """Open the engine and follow its events. Raises EngineError where the engine cannot be used."""
         await self._open()
-        checker = asyncio.create_task(self._check())
+        loops = (self._repeat(CHECK, self._check), self._repeat(NODES, self._observe), self._tidy())
+        tasks = [asyncio.create_task(loop) for loop in loops]
         try:
             async for event in self._services.engine.events():
                 try:
@@ -58,12 +65,19 @@ class Follower:
                 except EngineError as error:
                     log.warning("an event of the engine could not be followed", extra=_why(error))
         finally:
-            checker.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def refresh_accounts(self) -> None:
         """Read the accounts anew, and let the sessions follow. Raises EngineError."""
-        await self._services.accounts.refresh()
-        self._services.accounts_changed()
+        await remembered.refresh(self._services)
+
+    def told(self, differences: Iterable[Difference]) -> None:
+        """Do what changed containers demand: of their volumes, and of what is kept for them."""
+        differences = list(differences)
+        volumes.use(self._services, [difference.container for difference in differences])
+        if any(isinstance(difference, Gone) for difference in differences):
+            self._untidy.set()
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -119,15 +133,40 @@ class Follower:
         await self.refresh_accounts()
         await self._services.relist()
         await connections.apply(self._services)
+        if self._services.observers():
+            await volumes.refresh(self._services)
+        self._untidy.set()
 
     async def _check(self) -> None:
+        await self.refresh_accounts()
+        await self._services.relist()
+        if self._services.observers():
+            await volumes.refresh(self._services)
+        self._untidy.set()
+
+    async def _observe(self) -> None:
+        if self._services.observers():
+            await nodes.refresh(self._services)
+
+    async def _tidy(self) -> None:
+        """Forget what was kept for containers that are gone, as often as some are."""
         while True:
-            await asyncio.sleep(CHECK)
+            await self._untidy.wait()
+            self._untidy.clear()
+            try:
+                await connections.forget(self._services)
+                await volumes.free(self._services)
+            except EngineError as error:
+                log.warning("what containers left could not be removed yet", extra=_why(error))
+
+    async def _repeat(self, interval: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something again and again while the engine answers."""
+        while True:
+            await asyncio.sleep(interval)
             if self.reason:
                 continue
             try:
-                await self.refresh_accounts()
-                await self._services.relist()
+                await work()
             except EngineError as error:
                 log.warning("the engine could not be asked", extra=_why(error))
 

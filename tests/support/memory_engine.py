@@ -124,6 +124,9 @@ class MemoryEngine(MemoryShelf):
                 0.0,
                 tuple(name for name, _ in spec.volumes),
                 spec.memory,
+                holder=spec.holder,
+                tag=spec.tag,
+                asleep=spec.asleep,
             )
             self.tell(ContainerChanged(container_id))
         return self._containers[container_id]
@@ -169,6 +172,21 @@ class MemoryEngine(MemoryShelf):
         self._volumes[account, name] = new
         return new
 
+    async def create_volume(
+        self,
+        account: str,
+        name: str,
+        *,
+        node: str | None = None,
+        size: int | None = None,
+        tag: str | None = None,
+        synchronous: bool = False,
+    ) -> VolumeInfo:
+        """Make one."""
+        self._check()
+        fresh = VolumeInfo(name, account, node or "one", size, 0, tag, (), synchronous)
+        return self._volumes.setdefault((account, name), fresh)
+
     async def destroy_volume(self, account: str, name: str) -> None:
         """Forget it, unless a container has it."""
         if any(name in c.volumes and c.account == account for c in self._containers.values()):
@@ -176,11 +194,15 @@ class MemoryEngine(MemoryShelf):
         if self._volumes.pop((account, name), None) is None:
             raise NotFound(f"volume {name}: there is none")
 
-    async def snapshot_volume(self, account: str, name: str, snapshot: str) -> None:
-        """Do nothing."""
+    async def snapshot_volume(self, account: str, name: str) -> VolumeInfo:
+        """Give it."""
+        self._check()
+        return self._volumes[account, name]
 
-    async def rollback_volume(self, account: str, name: str, snapshot: str) -> None:
-        """Do nothing."""
+    async def rollback_volume(self, account: str, name: str) -> VolumeInfo:
+        """Give it."""
+        self._check()
+        return self._volumes[account, name]
 
     async def load_memory(self) -> dict[str, str]:
         """Give a copy."""

@@ -10,9 +10,11 @@ from tflocation.commands import (
     endpoints,
     health,
     images,
+    keyvalues,
     nodes,
     tickets,
     volumes,
+    watching,
 )
 from tflocation.commands.call import Handler
 
@@ -24,7 +26,9 @@ HANDLERS: Mapping[str, Handler] = {
     **containers.HANDLERS,
     **health.HANDLERS,
     **images.HANDLERS,
+    **keyvalues.HANDLERS,
     **nodes.HANDLERS,
     **tickets.HANDLERS,
     **volumes.HANDLERS,
+    **watching.HANDLERS,
 }

@@ -1,10 +1,15 @@
-"""connections.set: which containers of an environment may reach which."""
+"""connections.set and connection.*: which containers may reach which."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from tfd.protocol.errors import Code, CommandError
 from tflocation import connections
 from tflocation.commands.call import Body, Call, Handler, Services
+from tflocation.engines.interface import Conflict
+
+ATTEMPTS = 8
+"""Tries of one change against other writers of the same container's pairs."""
 
 
 async def set_connections(services: Services, call: Call) -> Body:
@@ -30,6 +35,30 @@ async def set_connections(services: Services, call: Call) -> Body:
     return {}
 
 
+async def allow(services: Services, call: Call) -> Body:
+    """Let one container connect to another of the account."""
+    return await _change(services, call, allow=True)
+
+
+async def disallow(services: Services, call: Call) -> Body:
+    """Close what `allow` opened, open connections included; what a declared set allows stays open."""
+    return await _change(services, call, allow=False)
+
+
+async def forget(services: Services) -> None:
+    """Forget the single pairs of containers that are no longer there. Raises EngineError."""
+    async with services.lock("connections"):
+        memory = await services.engine.load_memory()
+        if not _dead(services, memory):
+            return
+        # Before a pair is forgotten, be sure: another service's newest container may not be known here yet.
+        await services.relist()
+        changes = _dead(services, memory)
+        expect = {key: memory.get(key) for key in changes}
+        with suppress(Conflict):  # written meanwhile by another service, which will look by itself
+            await services.engine.save_memory(changes, expect=expect)
+
+
 async def apply(services: Services) -> None:
     """Tell the engine all sets of all accounts, as after its start or a change of the containers."""
     async with services.lock("connections"):
@@ -45,9 +74,36 @@ async def open_for(services: Services, container_id: str) -> None:
             await _apply(services, memory)
 
 
+async def _change(services: Services, call: Call, *, allow: bool) -> Body:
+    source, target = call.parameters["from"], call.parameters["to"]
+    for container_id in (source, target):
+        services.inventory.own(call.account, container_id)
+    async with services.lock("connections"):
+        for _ in range(ATTEMPTS):
+            memory = await services.engine.load_memory()
+            changes = connections.write_single(memory, call.account, source, target, allow=allow)
+            if not changes:
+                return {}
+            try:
+                await services.engine.save_memory(changes, expect={key: memory.get(key) for key in changes})
+            except Conflict:
+                continue
+            await _apply(services, await services.engine.load_memory())
+            return {}
+    raise CommandError(Code.BUSY, "the connections are being changed by others all the time; try again")
+
+
+def _dead(services: Services, memory: Mapping[str, str]) -> connections.Changes:
+    return connections.without(memory, {container.id for container in services.inventory.all()})
+
+
 async def _apply(services: Services, memory: Mapping[str, str]) -> None:
     pairs, hosts = connections.allowed(connections.read(memory), services.inventory.all())
     await services.engine.set_allowed(pairs, hosts)
 
 
-HANDLERS: Mapping[str, Handler] = {"connections.set": set_connections}
+HANDLERS: Mapping[str, Handler] = {
+    "connections.set": set_connections,
+    "connection.allow": allow,
+    "connection.disallow": disallow,
+}

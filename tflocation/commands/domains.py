@@ -22,26 +22,30 @@ def host_name(text: str) -> str:
         raise CommandError(Code.BAD_PARAMETER, str(error)) from None
 
 
+def domains_in(services: Services, memory: Mapping[str, str]) -> Domains:
+    """Give the domains of all accounts, as the memory area has them."""
+    living = {account.name for account in Book.read(memory).accounts.values() if not account.revoked}
+    web = services.config.web
+    return Domains(memory, web.domains if web is not None else (), living)
+
+
 async def read(services: Services) -> tuple[Domains, Mapping[str, str]]:
     """Give the domains of all accounts, and the memory area that they were read from."""
     memory = await services.engine.load_memory()
-    living = {account.name for account in Book.read(memory).accounts.values() if not account.revoked}
-    web = services.config.web
-    return Domains(memory, web.domains if web is not None else (), living), memory
+    return domains_in(services, memory), memory
 
 
-async def usable(services: Services, account: str) -> list[Body]:
+def usable_in(services: Services, account: str, memory: Mapping[str, str]) -> list[Body]:
     """Tell the domains that an account may publish under; `own` are those that it claimed."""
-    domains, _ = await read(services)
     return [
         {"name": domain.name, "shared": domain.shared, "own": domain.account == account}
-        for domain in domains.usable(account)
+        for domain in domains_in(services, memory).usable(account)
     ]
 
 
 async def listed(services: Services, call: Call) -> Body:
     """Tell them to the client."""
-    return {"domains": await usable(services, call.account)}
+    return {"domains": usable_in(services, call.account, await services.engine.load_memory())}
 
 
 async def prepare(services: Services, call: Call) -> Body:

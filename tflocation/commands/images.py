@@ -10,6 +10,12 @@ async def find(services: Services, call: Call) -> Body:
     return {"image": await services.images.find(call.parameters["name"], call.account)}
 
 
+async def describe(services: Services, call: Call) -> Body:
+    """Tell an image's OCI configuration."""
+    digest, config = await services.images.config(call.parameters["image"], call.account)
+    return {"digest": digest, "config": config}
+
+
 async def pull(services: Services, call: Call) -> Body:
     """Look an image up among those that the location has, and then at its registries."""
     return {"image": await services.images.resolve(call.parameters["name"], call.account)}
@@ -62,6 +68,7 @@ async def destroy(services: Services, call: Call) -> Body:
 HANDLERS: Mapping[str, Handler] = {
     "image.find": find,
     "image.pull": pull,
+    "image.describe": describe,
     "image.offer": offer,
     "blob.put": put_blob,
     "image.commit": commit,

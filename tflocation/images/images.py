@@ -32,7 +32,14 @@ from tfd.protocol.oci import (
 )
 from tflocation.engines.interface import ImageInfo, ProcessSpec
 from tflocation.images import names as image_names
-from tflocation.images.process import ImageProcess, from_config, from_metadata, process_spec
+from tflocation.images.process import (
+    ImageProcess,
+    config_metadata,
+    config_text,
+    from_config,
+    from_metadata,
+    process_spec,
+)
 from tflocation.images.registry import NotPulled, pull
 from tflocation.images.settings import ImageSettings
 from tflocation.images.store import BlobStore, BlobWriter
@@ -177,6 +184,17 @@ class Images:
             self._processes[digest] = known
         return known
 
+    async def config(self, image: str, account: str = "") -> tuple[str, bytes]:
+        """Give an image's digest and its OCI config, JSON, without the history where that is long.
+
+        Raises CommandError: not-found, engine where the image was published without one.
+        """
+        digest = await self.find(image, account)
+        for published in await self._engine.images():
+            if published.digest == digest:
+                return digest, config_text(published.metadata, digest).encode()
+        raise CommandError(Code.NOT_FOUND, f"image {image!r}: not at this location")
+
     async def list(self, account: str = "") -> list[ImageInfo]:
         """Give the images that the account may see, with its own and everybody's names; without one, all."""
         seen: list[ImageInfo] = []
@@ -254,7 +272,7 @@ class Images:
             rootfs = await unpack(manifest, wanted, space, self._settings)
             removed = await to_thread(remove_devices, rootfs)
             passwd, group = read_file(rootfs, "/etc/passwd"), read_file(rootfs, "/etc/group")
-            metadata = from_config(config, passwd, group).metadata()
+            metadata = from_config(config, passwd, group).metadata() | config_metadata(config)
             await self._engine.publish_image(digest, kept, rootfs, metadata)
         self._store.unpin(wanted)
         fields = {"image": digest, "names": ", ".join(kept), "devices left out": removed}

@@ -18,6 +18,8 @@ MAX_KEPT = 128 * 1024
 """Bytes of what the engine keeps of an image's config."""
 METADATA_KEY = "process"
 """Where the engine's metadata of an image holds it."""
+CONFIG_KEY = "config"
+"""Where the engine's metadata of an image holds its whole config."""
 MAX_ID = (1 << 16) - 1
 """The highest user and group id that an unprivileged container is sure to have (subuid(5): 65536 ids)."""
 
@@ -58,6 +60,32 @@ class User:
     uid: int
     gid: int
     home: str
+
+
+def config_metadata(config: Mapping[str, Any]) -> dict[str, str]:
+    """Give the form in which the engine keeps the whole config, but for a history that makes it too long.
+
+    Raises CommandError limit.
+    """
+    text = json.dumps(config, separators=(",", ":"))
+    if len(text) > MAX_KEPT:
+        shorter = {key: value for key, value in config.items() if key != "history"}
+        text = json.dumps(shorter, separators=(",", ":"))
+    if len(text) > MAX_KEPT:
+        raise CommandError(
+            Code.LIMIT, f"the image's config has more than {MAX_KEPT} bytes besides its history"
+        )
+    return {CONFIG_KEY: text}
+
+
+def config_text(metadata: Mapping[str, str], digest: str) -> str:
+    """Give what `config_metadata` kept. Raises CommandError engine where nothing was."""
+    if CONFIG_KEY not in metadata:
+        message = (
+            f"image {digest}: it was published without its config; destroy it and bring it again for that"
+        )
+        raise CommandError(Code.ENGINE, message)
+    return metadata[CONFIG_KEY]
 
 
 def from_metadata(metadata: Mapping[str, str], digest: str) -> ImageProcess:
