@@ -122,6 +122,8 @@ class Service:
         self._control = Control(self._services, pair)
         self._services.accounts_changed = self._control.accounts_changed
         self._services.sessions = self._control.sessions
+        self._services.announce = self._control.announce
+        self._services.observers = self._control.observers
         self._follower = Follower(self._services)
         if config.web is not None:
             self._services.web = Gateway(
@@ -230,6 +232,7 @@ class Service:
         if self._services.web is not None:
             self._services.web.follow(differences)
         self._control.tell(differences)
+        self._follower.told(differences)
 
     async def _status(self) -> dict[str, Any]:
         status = await describe(self._services)
