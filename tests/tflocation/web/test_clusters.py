@@ -44,7 +44,9 @@ def test_a_name_belongs_to_one_session() -> None:
     clusters = Clusters([cluster()])
     assert refused(clusters, cluster("l", holder="t")) == "exists"
     assert refused(clusters, cluster("l", account="bob")) == "exists"
-    assert clusters.release("s")
+    assert clusters.holders() == {("alice", "s")}
+    assert not clusters.release("bob", "s")
+    assert clusters.release("alice", "s")
     clusters.publish(cluster("l", holder="t"))
     assert [c.key for c in clusters.all()] == ["l"]
 
