@@ -1,43 +1,21 @@
 """Containers of this session, and tagged ones of the account's other sessions."""
 
-import logging
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
-from weakref import ref
+from typing import TYPE_CHECKING, Any
 
 from tfd.protocol.pipe import Kind
-from tfnz import arguments
-from tfnz.base import Connectable, Ending, Killable, Taggable, Waitable, as_text, new_uuid
+from tfnz.base import Connectable, Ending, Taggable, as_text
+from tfnz.facets.files import Files
+from tfnz.facets.processes import Processes
+from tfnz.facets.tunnels import Tunnels
 from tfnz.lifetime import Lifetime
-from tfnz.process import Process, returncode
 
 if TYPE_CHECKING:
-    from tfnz.files import Content
     from tfnz.location import Location
     from tfnz.node import Node
-    from tfnz.ssh import SshServer
-    from tfnz.tunnel import Tunnel
     from tfnz.volume import Volume
 
-RUN_LIMIT: Final = 240.0
-"""Seconds that `run_process` waits, unless the caller says otherwise."""
-
-TCP_LIMIT: Final = 30.0
-"""Seconds that `wait_tcp` waits."""
-
-START_LIMIT: Final = 60.0
-COLUMNS, ROWS = 80, 24
-
-_SHELL_WITHOUT_ECHO: Final = (
-    "stty -echo; for shell in bash ash sh zsh ksh fish; do for where in /bin /usr/bin /sbin; do "
-    '[ -x "$where/$shell" ] && exec "$where/$shell" -l; done; done'
-)
-
 Callback = Callable[..., object]
-
-log = logging.getLogger(__name__)
 
 
 class CallableText(str):
@@ -50,7 +28,7 @@ class CallableText(str):
         return str(self)
 
 
-class Container(Waitable, Killable, Connectable, Ending):
+class Container(Processes, Files, Tunnels, Ending):
     """A container of this session, from `Node.spawn_container` to its end.
 
     It is ready once its files, volumes and network are there; whether a service listens, `wait_tcp` and
@@ -74,11 +52,7 @@ class Container(Waitable, Killable, Connectable, Ending):
         stdout_callback: Callback | None,
         termination_callback: Callback | None,
     ) -> None:
-        Waitable.__init__(self)
-        Killable.__init__(self)
-        self._ip: str | None = None
-        Connectable.__init__(self, node.conn(), uuid, node.pk, None)
-        self._node = node
+        super().__init__(node, uuid)
         self.image = image
         self.env = env
         self.volumes = volumes
@@ -86,14 +60,9 @@ class Container(Waitable, Killable, Connectable, Ending):
         self.sleep = sleep
         self.tag = tag
         self.docker_config: dict[str, Any] = {}
-        self.processes: dict[bytes, Process] = {}
-        self.ssh_servers: dict[str, SshServer] = {}
         self.termination_callback = termination_callback
-        self.id = ""
-        """The location's own id of it, empty until it has answered."""
         self.record: Mapping[str, Any] = {}
         """What the location told last."""
-        self._location = ref(node.location())
         self._stdout_callback = stdout_callback
         self._files = pre_boot_files
         self._allowed: dict[bytes, Connectable] = {}
@@ -134,25 +103,6 @@ class Container(Waitable, Killable, Connectable, Ending):
     def created(self) -> bool:
         """Whether the location has answered that it exists."""
         return self._life.created
-
-    def container_id(self) -> str:
-        """Give the location's own id of it. Raises ValueError when it is dead."""
-        return self._usable().id
-
-    def node(self) -> "Node":
-        """Give the node it runs on."""
-        return self._node
-
-    def parent(self) -> "Node":
-        """Give the node it runs on."""
-        return self._node
-
-    def location(self) -> "Location":
-        """Give its location. Raises ValueError where the program no longer has it."""
-        location = self._location()
-        if location is None:
-            raise ValueError(f"{self!r}: its Location is gone")
-        return location
 
     def private_ip(self) -> str:
         """Give its address."""
@@ -233,74 +183,6 @@ class Container(Waitable, Killable, Connectable, Ending):
         self._usable()
         self._life.send(Kind.WINDOW, columns.to_bytes(2, "big") + rows.to_bytes(2, "big"))
 
-    # Waiting for services, tunnels
-
-    def wait_tcp(self, dest_port: int | str) -> None:
-        """Wait until a port accepts a TCP connection from the location; ValueError after about 30 s."""
-        from tfnz.tunnel import port_number
-
-        params = {"id": self.container_id(), "port": port_number(dest_port, lowest=1), "timeout": TCP_LIMIT}
-        log.info("Waiting on tcp (%s): %s", dest_port, as_text(self.uuid))
-        self.conn().call("port.wait", params)
-
-    def wait_http_200(self, dest_port: int | str = 80, fqdn: str = "localhost", path: str = "") -> "Tunnel":
-        """Ask `http://fqdn:port/path` through a new tunnel on loopback until the answer is 200; give it.
-
-        Raises ValueError where that takes more than about 30 s, or `fqdn` does not resolve to 127.0.0.1;
-        socket.gaierror. The tunnel is removed then.
-        """
-        from tfnz.webcheck import wait_http_200
-
-        return wait_http_200(self._usable(), dest_port, fqdn, path)[0]
-
-    def attach_browser(self, dest_port: int | str = 80, fqdn: str = "localhost", path: str = "") -> "Tunnel":
-        """Do what `wait_http_200` does, and open the desktop's browser there, if there is one."""
-        import webbrowser
-
-        from tfnz.webcheck import wait_http_200
-
-        tunnel, url = wait_http_200(self._usable(), dest_port, fqdn, path)
-        try:
-            webbrowser.open(url)
-        except (OSError, webbrowser.Error) as error:
-            log.warning("The browser could not be opened at %s: %s", url, error)
-        return tunnel
-
-    def attach_tunnel(
-        self, dest_port: int | str, localport: int | str | None = None, bind: str | None = None
-    ) -> "Tunnel":
-        """Make a TCP listener here that leads to a port of the container.
-
-        Args:
-            dest_port: of the container.
-            localport: here; None for the same number, 0 for one that the system picks.
-            bind: an address of this machine; None for all, IPv4 and IPv6.
-
-        Raises OSError where it cannot be had (PermissionError below 1024 without rights).
-
-        """
-        from tfnz.tunnel import attach
-
-        return attach(self._usable(), dest_port, localport, bind)
-
-    def destroy_tunnel(self, tunnel: "Tunnel") -> None:
-        """Close a tunnel and its connections. Raises KeyError where it is none of this container's."""
-        self.ensure_alive()
-        if tunnel not in self.own_tunnels():
-            raise KeyError(f"{tunnel!r} is no tunnel of {self!r}")
-        tunnel.destroy()
-
-    def all_tunnels(self) -> "list[Tunnel]":
-        """Give its tunnels."""
-        self.ensure_alive()
-        return self.own_tunnels()
-
-    def own_tunnels(self) -> "list[Tunnel]":
-        """Give its tunnels, dead or alive as it may be."""
-        location = self._location()
-        tunnels = list(location.tunnels.values()) if location is not None else []
-        return [tunnel for tunnel in tunnels if tunnel.container() is self]
-
     # Connections
 
     def allow_connection_from(self, container: Connectable) -> None:
@@ -321,200 +203,6 @@ class Container(Waitable, Killable, Connectable, Ending):
     def all_allowed_connections(self) -> list[Connectable]:
         """Give the containers that this session allowed to connect to it."""
         return list(self._allowed.values())
-
-    # Processes
-
-    def spawn_process(
-        self,
-        remote_command: str,
-        data_callback: Callback | None = None,
-        termination_callback: Callback | None = None,
-        stderr_callback: Callback | None = None,
-    ) -> Process:
-        """Start `sh -c remote_command` as root, without a terminal; its end is not waited for.
-
-        Args:
-            remote_command: a line for the shell.
-            data_callback: called as (process, bytes) with what it writes; a slow one slows the process.
-            termination_callback: called once as (process, return code).
-            stderr_callback: called as (process, bytes) with what it writes to standard error.
-
-        Raises ValueError where it cannot be started.
-
-        """
-        self._usable()
-        log.info("Container (%s) spawning process: '%s'", as_text(self.uuid), remote_command)
-        process = Process(self, new_uuid(), data_callback, termination_callback, stderr_callback)
-        return self._begin(process, self._command(remote_command))
-
-    def run_process(
-        self,
-        remote_command: str,
-        data_callback: Callback | None = None,
-        stderr_callback: Callback | None = None,
-        nolog: bool = False,
-        timeout: float | None = RUN_LIMIT,
-    ) -> tuple[bytes, bytes, int]:
-        """Run `sh -c remote_command` to its end; give its output, its errors, and its return code.
-
-        Args:
-            remote_command: a line for the shell.
-            data_callback: called once at the end as (container, bytes), unless there was no output.
-            stderr_callback: likewise with what it wrote to standard error.
-            nolog: keep the command out of the log and of errors.
-            timeout: seconds, None for ever; the process is destroyed then.
-
-        Raises ValueError where it cannot be run or takes longer.
-
-        """
-        from tfnz.running import run
-
-        self._usable()
-        shown = "(not shown)" if nolog else str(remote_command)
-        if not nolog:
-            log.info("Container (%s) running process: '%s'", as_text(self.uuid), remote_command)
-        params = {"id": self.id, **self._command(remote_command)}
-        output, errors, code = run(self.conn(), params, f"process {shown}", timeout)
-        for callback, data in ((data_callback, output), (stderr_callback, errors)):
-            if data:
-                self.conn().callbacks.call(callback, self, data)
-        return output, errors, returncode(code)
-
-    def spawn_shell(
-        self,
-        data_callback: Callback | None = None,
-        termination_callback: Callback | None = None,
-        echo: bool = False,
-    ) -> Process:
-        """Start a login shell on a terminal: bash, ash, sh, zsh, ksh or fish, whichever there is.
-
-        Args:
-            data_callback: called as (process, bytes) with what it writes, errors too.
-            termination_callback: called once as (process, return code).
-            echo: whether the terminal gives back what is sent.
-
-        Raises ValueError where it cannot be started.
-
-        """
-        self._usable()
-        terminal = {"columns": COLUMNS, "rows": ROWS, "name": "xterm"}
-        process = Process(self, new_uuid(), data_callback, termination_callback, None)
-        what = {"shell": True} if echo else {"line": _SHELL_WITHOUT_ECHO}
-        self._begin(process, {**what, "terminal": terminal})
-        log.info("Spawned shell: %s", as_text(process.uuid))
-        return process
-
-    def destroy_process(self, process: Process) -> None:
-        """End a process and its group; its termination callback gets 0, in this thread.
-
-        Raises ValueError where it is none of this container's, or has ended.
-        """
-        self.ensure_alive()
-        if self.processes.pop(process.uuid, None) is not process:
-            raise ValueError(f"{process!r} is no process of {self!r} that runs")
-        process.destroy()
-
-    def all_processes(self) -> list[Process]:
-        """Give its processes that run."""
-        self.ensure_alive()
-        return [process for process in list(self.processes.values()) if not process.dead]
-
-    # Ssh
-
-    def create_ssh_server(self, port: int | str = 2222) -> "SshServer":
-        """Make an ssh and sftp server on loopback that leads into the container. Raises OSError."""
-        from tfnz.ssh import SshServer
-        from tfnz.tunnel import port_number
-
-        server = SshServer(self._usable(), port_number(port, lowest=0))
-        server.start()
-        self.ssh_servers[server.uuid] = server
-        return server
-
-    def destroy_ssh_server(self, server: "SshServer") -> None:
-        """Stop a server. Raises ValueError where it is none of this container's."""
-        self.ensure_alive()
-        if self.ssh_servers.pop(server.uuid, None) is not server:
-            raise ValueError(f"{server!r} is no ssh server of {self!r}")
-        server.stop()
-
-    # Files
-
-    def put(self, filename: str, data: "Content | os.PathLike[str]", mode: int | None = None) -> None:
-        """Write a file of the container's, whole or not at all; missing directories are made.
-
-        Args:
-            filename: absolute, in a mounted volume too.
-            data: bytes, text, an open file of any size, or the path of a file or directory here.
-            mode: permission bits, otherwise 0644.
-
-        Raises ValueError where it cannot be written, or leads outside of the container.
-
-        """
-        from tfnz import files
-
-        path = _inside(filename)
-        if isinstance(data, os.PathLike):
-            source = Path(data)
-            if source.is_dir():
-                files.put_directory(self.conn(), self.container_id(), source, path)
-                return
-            with source.open("rb") as opened:
-                files.put(self.conn(), self.container_id(), path, opened, mode)
-        else:
-            files.put(self.conn(), self.container_id(), path, data, mode)
-
-    def fetch(self, filename: str, into: BinaryIO | None = None) -> bytes:
-        """Give a file of the container's, or write it to the open file `into` and give nothing.
-
-        Raises ValueError where there is no such file, or it leads outside of the container.
-        """
-        from tfnz import files
-
-        return files.fetch(self.conn(), self.container_id(), _inside(filename), into)
-
-    def put_directory(self, directory: str, source: "str | os.PathLike[str]") -> None:
-        """Write all files of a directory here to one of the container's, with their modes.
-
-        Raises ValueError, before anything is written, where a link leads out of `source` or to a directory,
-        or something is neither file nor directory.
-        """
-        from tfnz import files
-
-        files.put_directory(self.conn(), self.container_id(), Path(source), _inside(directory))
-
-    def fetch_directory(self, directory: str, into: "str | os.PathLike[str]") -> None:
-        """Read a directory of the container's to `into`, which does not exist yet or is empty.
-
-        Raises ValueError where there is no such directory, or a name in it is none for a file here.
-        """
-        from tfnz import files
-
-        files.fetch_directory(self.conn(), self.container_id(), _inside(directory), Path(into))
-
-    # Within
-
-    def _usable(self) -> Self:
-        """Wait until it is ready. Raises ValueError when it is dead or will never be ready."""
-        if self.dead and self._failure is None:
-            self.ensure_alive()
-        self.wait_until_ready()
-        return self
-
-    def _command(self, remote_command: object) -> dict[str, Any]:
-        if isinstance(remote_command, str):
-            if not remote_command or "\0" in remote_command:
-                raise ValueError(f"{remote_command!r} is not a line for the shell")
-            return {"line": remote_command}
-        raise ValueError(f"a command is a line for the shell, not a {type(remote_command).__name__}")
-
-    def _begin(self, process: Process, what: dict[str, Any]) -> Process:
-        process.begin({"id": self.id, **what}, START_LIMIT)
-        self.processes[process.uuid] = process
-        # It may have ended before it was entered.
-        if process.dead:
-            self.processes.pop(process.uuid, None)
-        return process
 
 
 class ExternalContainer(Connectable, Taggable):
@@ -548,10 +236,3 @@ class ExternalContainer(Connectable, Taggable):
     def private_ip(self) -> str:
         """Give its address."""
         return str(self.ip)
-
-
-def _inside(filename: object) -> str:
-    """Give a path in the container. Raises ValueError for one that leads outside."""
-    if isinstance(filename, str | bytes) and filename[:1] not in ("/", b"/"):
-        filename = "/" + (filename if isinstance(filename, str) else os.fsdecode(filename))
-    return arguments.absolute(filename, "a file of a container")

@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from weakref import ref
 
 from tfd.protocol.drivers.link import Failure
@@ -18,6 +18,7 @@ from tfnz.waiting import Waiting
 if TYPE_CHECKING:
     from tfnz.connection import Connection
     from tfnz.container import Container
+    from tfnz.facets.processes import Processes
     from tfnz.node import Node
 
 KEPT_MOST: Final = 64 * 1024 * 1024
@@ -46,7 +47,7 @@ class Process(Killable, Ending):
 
     def __init__(
         self,
-        container: "Container",
+        container: "Processes",
         uuid: bytes,
         data_callback: Callback | None,
         termination_callback: Callback | None,
@@ -80,7 +81,7 @@ class Process(Killable, Ending):
 
     def parent(self) -> "Container | None":
         """Give the container it runs in."""
-        return self._parent()
+        return cast("Container | None", self._parent())
 
     def node(self) -> "Node | None":
         """Give the node it runs on."""

@@ -1,8 +1,7 @@
 """An ssh and sftp server on loopback that leads into a container, for as long as the program wants."""
 
 import logging
-from typing import TYPE_CHECKING, Final
-from weakref import ref
+from typing import TYPE_CHECKING, Final, cast
 
 from tfnz.base import Ending, Waitable, as_text, new_uuid
 
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
 
     from tfnz.connection import Connection
     from tfnz.container import Container
+    from tfnz.facets.tunnels import Tunnels
     from tfnz.location import Location
     from tfnz.node import Node
     from tfnz.sshserver import Listening
@@ -35,12 +35,11 @@ class SshServer(Waitable, Ending):
 
     """
 
-    def __init__(self, container: "Container", port: int) -> None:
+    def __init__(self, container: "Tunnels", port: int) -> None:
         super().__init__()
         self.uuid = as_text(new_uuid())
         self.port = port
         self._container = container
-        self._location = ref(container.location())
         self._connection: Connection = container.conn()
         self._listening: Listening | None = None
 
@@ -52,15 +51,15 @@ class SshServer(Waitable, Ending):
 
     def container(self) -> "Container":
         """Give the container."""
-        return self._container
+        return cast("Container", self._container)
 
     def node(self) -> "Node":
         """Give the container's node."""
         return self._container.node()
 
-    def location(self) -> "Location | None":
+    def location(self) -> "Location":
         """Give the location."""
-        return self._location()
+        return self._container.location()
 
     @property
     def transports(self) -> "list[SSHServerConnection]":

@@ -11,7 +11,7 @@ from tfnz.pipes import OpenPipe, content
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from tfnz.container import Container
+    from tfnz.facets.tunnels import Tunnels
     from tfnz.dataplane import DataPlane
 
 AHEAD: Final = 2
@@ -23,7 +23,7 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ACCEPTED: Final = b"accepting connection"
 
 
-async def has_socat(container: "Container", plane: "DataPlane") -> bool:
+async def has_socat(container: "Tunnels", plane: "DataPlane") -> bool:
     """Tell whether the container has socat."""
     import asyncio
 
@@ -35,7 +35,7 @@ async def has_socat(container: "Container", plane: "DataPlane") -> bool:
 class _Look:
     """Asks the container's shell for a program, once."""
 
-    def __init__(self, container: "Container", plane: "DataPlane", found: "Future[bool]") -> None:
+    def __init__(self, container: "Tunnels", plane: "DataPlane", found: "Future[bool]") -> None:
         self._found = found
         self._pipe: OpenPipe | None = None
         params = {"id": container.id, "line": "command -v socat"}
@@ -83,7 +83,7 @@ class BackListener(asyncssh.SSHListener):
     def __init__(
         self,
         connection: asyncssh.SSHServerConnection,
-        container: "Container",
+        container: "Tunnels",
         plane: "DataPlane",
         host: str,
         port: int,

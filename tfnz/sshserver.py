@@ -18,7 +18,7 @@ from tfnz.sshback import BackListener, has_socat
 from tfnz.sshsession import Session
 
 if TYPE_CHECKING:
-    from tfnz.container import Container
+    from tfnz.facets.tunnels import Tunnels
     from tfnz.dataplane import DataPlane
 
 CONNECT_LIMIT: Final = 30.0
@@ -40,7 +40,7 @@ class Listening:
 
     """
 
-    def __init__(self, container: "Container", plane: "DataPlane", host_key: bytes) -> None:
+    def __init__(self, container: "Tunnels", plane: "DataPlane", host_key: bytes) -> None:
         self.container = container
         self.plane = plane
         self.connections: set[asyncssh.SSHServerConnection] = set()

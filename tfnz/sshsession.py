@@ -11,7 +11,7 @@ from tfd.protocol.pipe import Kind, Piece
 from tfnz.pipes import OpenPipe, content, failure_in
 
 if TYPE_CHECKING:
-    from tfnz.container import Container
+    from tfnz.facets.tunnels import Tunnels
     from tfnz.dataplane import DataPlane
 
 OPEN_LIMIT: Final = 60.0
@@ -37,7 +37,7 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
     """
 
-    def __init__(self, container: "Container", plane: "DataPlane") -> None:
+    def __init__(self, container: "Tunnels", plane: "DataPlane") -> None:
         self._container = container
         self._plane = plane
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None

@@ -2,7 +2,7 @@
 
 import logging
 import socket as sockets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from weakref import ref
 
 from tfd.protocol.address import Address
@@ -16,6 +16,7 @@ from tfnz.base import Ending, Killable, Waitable, as_text, new_uuid
 if TYPE_CHECKING:
     from tfnz.connection import Connection
     from tfnz.container import Container
+    from tfnz.facets.tunnels import Tunnels
     from tfnz.node import Node
 
 TIMEOUT: Final = 30.0
@@ -64,7 +65,7 @@ class Tunnel(Waitable, Killable, Ending):
 
     def __init__(
         self,
-        container: "Container",
+        container: "Tunnels",
         port: int,
         localport: int,
         bind: str | None = None,
@@ -81,6 +82,7 @@ class Tunnel(Waitable, Killable, Ending):
         self.sess = b""
         self.proxies: dict[int, Relayed] = {}
         self._container = ref(container)
+        self._tunnels = container.location().tunnels
         self._connection: Connection = container.conn()
         self._target = relaying.Target(
             f"tunnel {as_text(self.uuid)}", container.container_id(), port, float(timeout)
@@ -98,7 +100,7 @@ class Tunnel(Waitable, Killable, Ending):
 
     def container(self) -> "Container | None":
         """Give the container that it leads to."""
-        return self._container()
+        return cast("Container | None", self._container())
 
     @property
     def localport(self) -> LocalPort:
@@ -134,6 +136,7 @@ class Tunnel(Waitable, Killable, Ending):
         plane = self._connection.data_plane
         self._connection.on_loop(lambda: self._listen(relaying.of(plane)))
         self.created = True
+        self._tunnels[self.uuid] = self
         log.info("Creating remote tunnel: %s (%d -> %d)", as_text(self.uuid), self.lp, self.port)
         if self.bind is None:
             addresses = " and ".join(str(bound.address.host) for bound in self._bound)
@@ -149,10 +152,7 @@ class Tunnel(Waitable, Killable, Ending):
         if self.dead:
             return
         self.mark_as_dead()
-        container = self.container()
-        location = container.location() if container is not None else None
-        if location is not None:
-            location.tunnels.pop(self.uuid, None)
+        self._tunnels.pop(self.uuid, None)
         if self.created and self._connection.ended is None:
             self._connection.on_loop(self._close)
         log.info("Destroyed remote tunnel: %s", as_text(self.uuid))
@@ -218,7 +218,7 @@ class Tunnel(Waitable, Killable, Ending):
 
 
 def attach(
-    container: "Container",
+    container: "Tunnels",
     port: int | str,
     localport: int | str | None = None,
     bind: str | None = None,
@@ -234,7 +234,6 @@ def attach(
         raise ValueError(f"bind: {bind!r} is not an address")
     tunnel = Tunnel(container, remote, local, bind, timeout)
     tunnel.connect()
-    container.location().tunnels[tunnel.uuid] = tunnel
     return tunnel
 
 

@@ -10,7 +10,7 @@ from tfnz import tunnel
 from tfnz.base import as_text
 
 if TYPE_CHECKING:
-    from tfnz.container import Container
+    from tfnz.facets.tunnels import Tunnels
     from tfnz.tunnel import Tunnel
 
 LIMIT: Final = 30.0
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def wait_http_200(
-    container: "Container", port: int | str, fqdn: str, path: str, localport: int | str | None = None
+    container: "Tunnels", port: int | str, fqdn: str, path: str, localport: int | str | None = None
 ) -> "tuple[Tunnel, str]":
     """Make a tunnel on loopback and ask through it until the answer is 200; give it, and the URL.
 
@@ -49,7 +49,7 @@ def wait_http_200(
     return through, url
 
 
-def _poll(container: "Container", port: int, url: str) -> None:
+def _poll(container: "Tunnels", port: int, url: str) -> None:
     import threading
 
     pause = threading.Event()

@@ -1,0 +1,1 @@
+"""What a container offers, by theme: processes, files, tunnels and servers."""
