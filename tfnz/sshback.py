@@ -11,8 +11,8 @@ from tfnz.pipes import OpenPipe, content
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from tfnz.facets.tunnels import Tunnels
     from tfnz.dataplane import DataPlane
+    from tfnz.facets.tunnels import Tunnels
 
 AHEAD: Final = 2
 """Processes that listen at a time: each takes one connection, and another takes its place."""

@@ -18,8 +18,8 @@ from tfnz.sshback import BackListener, has_socat
 from tfnz.sshsession import Session
 
 if TYPE_CHECKING:
-    from tfnz.facets.tunnels import Tunnels
     from tfnz.dataplane import DataPlane
+    from tfnz.facets.tunnels import Tunnels
 
 CONNECT_LIMIT: Final = 30.0
 """Seconds that a forwarded connection waits for the container's port."""

@@ -11,8 +11,8 @@ from tfd.protocol.pipe import Kind, Piece
 from tfnz.pipes import OpenPipe, content, failure_in
 
 if TYPE_CHECKING:
-    from tfnz.facets.tunnels import Tunnels
     from tfnz.dataplane import DataPlane
+    from tfnz.facets.tunnels import Tunnels
 
 OPEN_LIMIT: Final = 60.0
 """Seconds for the location to start a process."""
