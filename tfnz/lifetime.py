@@ -151,7 +151,8 @@ class Lifetime:
         container.id = str(record["id"])
         container.ip = str(record["ip"] or "") or None
         state = str(record["state"])
-        if self._rebooting or self._ending or state in _UNFINISHED:
+        # Word of what is still being made comes before the answer that it is made.
+        if not self.created or self._rebooting or self._ending or state in _UNFINISHED:
             return
         if not container.is_ready():
             log.info("Container is running: %s", as_text(container.uuid))
@@ -168,7 +169,7 @@ class Lifetime:
 
     def gone(self, reason: str) -> None:
         """Know that the location has the container no more."""
-        if not self._ending:
+        if self.created and not self._ending:
             log.debug("container %s is gone: %s", as_text(self._container.uuid), reason)
             self._ending = True
             self._finish()
