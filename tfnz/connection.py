@@ -28,6 +28,7 @@ from tfnz.waiting import Waiting
 
 if TYPE_CHECKING:
     from tfnz.dataplane import DataPlane
+    from tfnz.rawcommands import Reply
 
 CALL_LIMIT: Final = 240.0
 """Seconds for the answer to a command, unless the caller says otherwise."""
@@ -189,6 +190,39 @@ class Connection:
         if isinstance(answer, Failure):
             raise self._ended or error_of(answer)
         return answer
+
+    def send_blocking_cmd(
+        self,
+        cmd: bytes | str,
+        params: Mapping[str, Any] | None = None,
+        bulk: bytes = b"",  # noqa: ARG002 - none of the commands that are left takes any
+        timeout: float = CALL_LIMIT,
+    ) -> "Reply":
+        """Send one of 20ft's commands by name (see tfnz.rawcommands). Raises as `call` does."""
+        from tfnz import rawcommands
+
+        return rawcommands.send_blocking(self, cmd, params, timeout)
+
+    def send_cmd(
+        self,
+        cmd: bytes | str,
+        params: Mapping[str, Any] | None = None,
+        bulk: bytes = b"",  # noqa: ARG002 - as above
+        uuid: bytes = b"",
+        reply_callback: Callable[..., object] | None = None,
+    ) -> None:
+        """Send one of 20ft's commands without waiting; `reply_callback` gets the reply. Raises ValueError."""
+        from tfnz import rawcommands
+
+        command, present = rawcommands.translated(cmd, params)
+
+        def answered(answer: Answer) -> None:
+            if isinstance(answer, Failure):
+                log.warning("%s: %s", command, answer.message)
+            self.callbacks.put(reply_callback, rawcommands.reply_of(answer, uuid))
+
+        self._check_waitable()
+        self.loop.call_from_thread(lambda: self.request(command, present, CALL_LIMIT, answered))
 
     def request(
         self, name: str, params: Mapping[str, Any], timeout: float, done: Callable[[Answer], None]

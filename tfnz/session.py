@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from tfd.protocol.events import Welcome
 from tfnz import account as accounts
 from tfnz.base import READY_LIMIT, Ending, TaggedCollection, Waitable
 from tfnz.connection import Connection, Disconnected
-from tfnz.waiting import Waiting
+from tfnz.mainthread import MainThread
 
 if TYPE_CHECKING:
     from tfnz.container import Container, ExternalContainer
@@ -50,7 +51,7 @@ class Session(Waitable, Ending):
         self.own_containers: dict[bytes, Container] = {}
         """The live containers of this session on all nodes, by uuid."""
         self.stdin_attr = _terminal_attributes()
-        self._over: Waiting[None] = Waiting()
+        self._main = MainThread()
         self._ending = threading.Lock()
         self._disconnected = False
         self._port = account.addresses[0].port
@@ -76,9 +77,9 @@ class Session(Waitable, Ending):
         return None if self._disconnected else self.connection
 
     @property
-    def last_heartbeat(self) -> float:
-        """When the connection was seen to work last (s, time.monotonic)."""
-        return self.connection.loop.now
+    def last_heartbeat(self) -> float | None:
+        """When the location was heard last (s, time.monotonic), None while it is not connected."""
+        return self.connection.link.last_heard
 
     def run(self, timeout: float | None = None) -> None:
         """Wait until `complete` is called, at most `timeout` seconds, then disconnect.
@@ -87,20 +88,15 @@ class Session(Waitable, Ending):
         was lost for longer than its lease.
         """
         try:
-            self._over.get(timeout, "the end of the location's run")
+            self._main.wait(timeout)
         except KeyboardInterrupt:
             pass
-        except TimeoutError:
-            if not self._over.done:
-                return
-            raise
         finally:
-            self.complete()
             self.disconnect()
 
     def complete(self, container: object = None, returncode: int = 0) -> None:  # noqa: ARG002 - of a callback
         """Let `run` return. May be passed as a termination callback. Repeatable."""
-        self._over.set(None)
+        self._main.finish()
 
     def stop(self, obj: object = None, returncode: int | None = None) -> None:  # noqa: ARG002 - of a callback
         """Do what `complete` does."""
@@ -108,15 +104,15 @@ class Session(Waitable, Ending):
 
     def let_run_for(self, seconds: float) -> None:
         """Wait for some seconds, or until `complete` is called. Raises what a callback raised."""
-        try:
-            self._over.get(seconds, "the run")
-        except TimeoutError:
-            if self._over.done:
-                raise
+        self._main.wait(seconds)
+
+    def call_on_main(self, cmd: Callable[..., object], params: tuple[object, ...] = ()) -> None:
+        """Have `cmd(*params)` called in the thread that is in `run`, and raise there what it raises."""
+        self._main.call(cmd, *params)
 
     def raise_on_main(self, error: BaseException) -> None:
         """Make `run` raise this."""
-        self._over.fail(error)
+        self._main.finish(error)
 
     def disconnect(self, container: object = None, returncode: int = 0) -> None:  # noqa: ARG002 - of a callback
         """Destroy all containers of this session, with their callbacks in this thread, and close it.
@@ -132,7 +128,7 @@ class Session(Waitable, Ending):
         for own in list(self.own_containers.values()):
             own.end(with_command=False)
             own.node().forget(own)
-        self._over.set(None)
+        self._main.finish()
         self._close()
 
     def _leave(self) -> None:
@@ -167,11 +163,11 @@ class Session(Waitable, Ending):
         self.mark_as_failed(str(error))
         for own in list(self.own_containers.values()):
             own.gone(str(error))
-        self._over.fail(error)
+        self._main.finish(error)
 
     def callback_failed(self, error: BaseException) -> None:
         """Let `run` raise what a callback raised."""
-        self._over.fail(error)
+        self._main.finish(error)
 
 
 def _set_up_logging(debug: bool) -> None:

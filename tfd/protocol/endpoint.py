@@ -20,6 +20,11 @@ class Endpoint:
         self._frames: list[bytes] = []
         self._streams = Streams(self._queue, self.counters)
 
+    @property
+    def last_heard(self) -> float | None:
+        """When the peer sent something last; None while there is no transport."""
+        return self._pulse.last_heard
+
     def outgoing(self) -> list[bytes]:
         """Drain the frames that must be sent, in order, over the present transport."""
         frames, self._frames = self._frames, []

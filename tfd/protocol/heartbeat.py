@@ -13,6 +13,11 @@ class Pulse:
         self._heard: float | None = None
 
     @property
+    def last_heard(self) -> float | None:
+        """When the peer sent something last; None while nothing is expected."""
+        return self._heard
+
+    @property
     def limit(self) -> float:
         """Seconds of silence after which the peer is gone."""
         return MISSED * self.interval

@@ -145,6 +145,11 @@ class Link:
         return self._opened
 
     @property
+    def last_heard(self) -> float | None:
+        """When the location sent something last (seconds of the loop's clock); None while disconnected."""
+        return self._session.last_heard
+
+    @property
     def addresses(self) -> tuple[Address, ...]:
         """All addresses of the location, the one that answered last first."""
         return self._addresses.all
