@@ -1,15 +1,25 @@
 """How the sub-commands' parsers are put together."""
 
 import argparse
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from tfnz.cli.generic import location_options
+from tfnz.cli.generic import WRONG, location_options
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no public name
+    Commands = argparse._SubParsersAction["OneLineParser"]  # noqa: SLF001 - it has no public name
 
 Action = Callable[[argparse.Namespace], int]
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that tells in one line what is wrong; those of its sub-commands are of this kind too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Tell what is wrong and where to read on, and exit with 2."""
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(WRONG)
 
 
 def add_command(
