@@ -81,27 +81,27 @@ def running(user: User, directory: Path, *arguments: str, **how: Any) -> Iterato
 @pytest.mark.parametrize("first", [[], ["run"]])
 def test_output_and_exit_code(user: User, first: list[str], containers: Callable[[], int]) -> None:
     """What the process writes is on stdout, the log on stderr, and its exit code is ours; nothing is left."""
-    done = user.run(*first, "tool", "sh", "-c", "echo to the terminal; exit 7")
+    done = user.run(*first, "busybox", "sh", "-c", "echo to the terminal; exit 7")
 
     assert done.stdout == b"to the terminal\r\n", done.stderr
     assert done.returncode == 7
     log = done.stderr.decode()
     for line in (
-        "Connecting to: home:",
+        "Connecting to: sdk-home:",
         "Handshake completed",
         "Spawning container: ",
         "Container is running: ",
     ):
         assert line in log
-    assert "No layers need uploading for: tool" in log
-    assert "Disconnecting: home" in log
+    assert "No layers need uploading for: busybox" in log
+    assert "Disconnecting: sdk-home" in log
     assert containers() == 0
 
 
 @pytest.mark.covers("tf --quiet", "tf --verbose")
 def test_how_much_is_logged(user: User) -> None:
     """Nothing with -q, more with -v."""
-    quiet, verbose = user.run("-q", "tool", "echo", "x"), user.run("-v", "tool", "echo", "x")
+    quiet, verbose = user.run("-q", "busybox", "echo", "x"), user.run("-v", "busybox", "echo", "x")
 
     assert (quiet.stdout, quiet.stderr) == (b"x\r\n", b"")
     assert b"Message loop started" in verbose.stderr
@@ -115,7 +115,7 @@ def test_what_the_container_gets(user: User, tmp_path: Path) -> None:
 
     done = user.run(
         *("-q", "-e", "A=é 1", "-e", "HOME_OF=x", "-f", f"{tmp_path}/greeting.txt:/etc/put/"),
-        *("-c", "/bin/sh", "tool", "-c", script),
+        *("-c", "/bin/sh", "busybox", "-c", script),
     )
 
     assert done.stdout.decode().split() == ["grüße", "é", "1", "x"], done.stderr
@@ -125,7 +125,7 @@ def test_what_the_container_gets(user: User, tmp_path: Path) -> None:
 @pytest.mark.covers("tf -i")
 def test_input_and_its_end_are_passed_on(user: User) -> None:
     """Without a terminal a pipe serves, and its end ends what reads it."""
-    done = user.run("-q", "-i", "tool", "sh", "-c", "cat; echo the end", given=b"one line\n")
+    done = user.run("-q", "-i", "busybox", "sh", "-c", "cat; echo the end", given=b"one line\n")
 
     assert b"one line\r\n" in done.stdout
     assert done.stdout.endswith(b"the end\r\n")
@@ -200,16 +200,16 @@ def test_the_json_file_has_one_owner(user: User, tmp_path: Path) -> None:
     """A second command on it fails; what is left of a killed one is taken over; other files are safe."""
     file = tmp_path / "run.json"
     with running(user, tmp_path, "-p", "0:80", "web") as (process, _):
-        second = user.run("-q", "--json", str(file), "tool", "echo")
+        second = user.run("-q", "--json", str(file), "busybox", "echo")
         assert second.returncode == 1
         assert f"belongs to the command that runs as process {process.pid}".encode() in second.stderr
         process.kill()
         process.wait()
     assert file.exists()
 
-    third = user.run("-q", "--json", str(file), "tool", "cat", "/proc/self/stat")
+    third = user.run("-q", "--json", str(file), "busybox", "cat", "/proc/self/stat")
     (tmp_path / "letter").write_text("dear")
-    other = user.run("-q", "--json", str(tmp_path / "letter"), "tool", "echo")
+    other = user.run("-q", "--json", str(tmp_path / "letter"), "busybox", "echo")
 
     assert third.returncode == 0, third.stderr
     assert not file.exists()
@@ -219,7 +219,7 @@ def test_the_json_file_has_one_owner(user: User, tmp_path: Path) -> None:
 
 def test_a_reader_that_leaves(user: User, containers: Callable[[], int]) -> None:
     """When nobody reads stdout any more, as in `tf ... | head`, all ends."""
-    with user.start("-q", "tool", "sh", "-c", "while :; do echo more; done") as process:
+    with user.start("-q", "busybox", "sh", "-c", "while :; do echo more; done") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"more\r\n"
         process.stdout.close()
@@ -233,17 +233,17 @@ def test_errors_are_one_line(user: User, tmp_path: Path, containers: Callable[[]
     taken = socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]
     wrong = {
-        ("-m", "no-such:/mnt", "tool"): "Could not find volume: no-such",
-        ("-f", f"{tmp_path}/none:/x", "tool"): "No such file or directory",
-        ("-w", f"a.example.com::{tmp_path}/none", "tool"): "Cannot find certificate for ssl: ",
-        ("-w", "a.example.com", "tool", "sleep", "60"): "Failed while publishing to an endpoint: ",
+        ("-m", "no-such:/mnt", "busybox"): "Could not find volume: no-such",
+        ("-f", f"{tmp_path}/none:/x", "busybox"): "No such file or directory",
+        ("-w", f"a.example.com::{tmp_path}/none", "busybox"): "Cannot find certificate for ssl: ",
+        ("-w", "a.example.com", "busybox", "sleep", "60"): "Failed while publishing to an endpoint: ",
         ("no/such:image",): "Failed while spawning container: image 'no/such:image' was found nowhere",
-        ("--location", "nowhere", "tool"): "Failed while connecting to location: ",
-        ("--local", "127.0.0.1:1", "tool"): "Failed while connecting to location: ",
+        ("--location", "nowhere", "busybox"): "Failed while connecting to location: ",
+        ("--local", "127.0.0.1:1", "busybox"): "Failed while connecting to location: ",
         ("-p", f"{port}:80", "--bind", "127.0.0.1", "web"): f"local port {port}: Address already in use",
         ("--offset", "65500", "web"): "port 80 would become 65580",
-        ("--json", f"{tmp_path}/no/where", "tool"): "--json: ",
-        ("tool", "no-such-program"): "",
+        ("--json", f"{tmp_path}/no/where", "busybox"): "--json: ",
+        ("busybox", "no-such-program"): "",
     }
     with taken:
         for arguments, said in wrong.items():
@@ -298,7 +298,7 @@ def test_volumes(user: User) -> None:
     script = "echo line >> /mnt/book; cat /mnt/book"
 
     for number, key in enumerate(("shelf", name.partition(":")[0], name)):
-        done = user.run("-q", "-m", f"{key}:/mnt/", "tool", "sh", "-c", script)
+        done = user.run("-q", "-m", f"{key}:/mnt/", "busybox", "sh", "-c", script)
         assert done.stdout == b"line\r\n" * (number + 1), done.stderr
 
 
@@ -325,7 +325,7 @@ def test_an_ssh_server_onto_a_sleeping_container(user: User, tmp_path: Path) -> 
     """The container's process does not run, and the server greets."""
     port = free_port()
     with (
-        running(user, tmp_path, "-z", "-s", str(port), "tool", "echo", "awake"),
+        running(user, tmp_path, "-z", "-s", str(port), "busybox", "echo", "awake"),
         socket.create_connection(("127.0.0.1", port), 10) as connection,
     ):
         assert connection.recv(8) == b"SSH-2.0-"
@@ -353,17 +353,17 @@ class TestWithoutAnAccount:
         assert person.run("--help").returncode == 0
         assert person.run("--nonsense", "x").returncode == 2
 
-    def test_location_and_token(self, tmp_path: Path, location: Location) -> None:
+    def test_location_and_token(self, tmp_path: Path, sdk_location: Location) -> None:
         """The two words of 20ft, the second being the invite, make an account that can be used."""
         person = User(tmp_path)
         bad = person.run("home", "not-an-invite")
         assert bad.returncode == 1
         assert b"no account was made" in bad.stderr
 
-        made = person.run("home", location.invite("two-words"))
+        made = person.run("home", sdk_location.invite("two-words"))
 
-        assert made.stdout == b"Created OK for: home\n", made.stderr
-        assert person.run("-q", "tool", "echo", "mine").stdout == b"mine\r\n"
+        assert made.stdout == b"Created OK for: sdk-home\n", made.stderr
+        assert person.run("-q", "busybox", "echo", "mine").stdout == b"mine\r\n"
 
 
 def test_a_command_after_options_is_asked_about(user: User) -> None:
@@ -376,6 +376,12 @@ def test_a_command_after_options_is_asked_about(user: User) -> None:
 
 def test_standard_files_may_all_be_closed(user: User) -> None:
     """Started without descriptors 0 to 2, it still runs a container to its end."""
-    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *user.command("-q", "tool", "sh", "-c", "exit 5")]
+    command = [
+        "sh",
+        "-c",
+        'exec "$@" <&- >&- 2>&-',
+        "sh",
+        *user.command("-q", "busybox", "sh", "-c", "exit 5"),
+    ]
 
     assert subprocess.run(command, env=user.environment, timeout=LIMIT, check=False).returncode == 5

@@ -10,7 +10,7 @@ from tests.support.terminal import Terminal
 from tests.support.user import User
 
 pytestmark = pytest.mark.engine
-SHELL = ("tool", "sh", "-c", "PS1='ready> ' exec sh")
+SHELL = ("busybox", "sh", "-c", "PS1='ready> ' exec sh")
 
 
 @pytest.mark.covers("tf -ti", "tfnz.cli.Interactive")
@@ -47,11 +47,11 @@ def test_the_window(user: User) -> None:
 
 def test_the_way_out(user: User) -> None:
     """^] three times ends the session, even if the process reads nothing; twice does not."""
-    with Terminal(user.command("-ti", "tool", "sleep", "1000"), user.environment) as screen:
+    with Terminal(user.command("-ti", "busybox", "sleep", "1000"), user.environment) as screen:
         screen.wait_for(b"press ^] three times")
         screen.send(b"\x1d\x1dx")
         screen.send(b"\x1d\x1d\x1d")
-        screen.wait_for(b"Disconnecting: home")
+        screen.wait_for(b"Disconnecting: sdk-home")
 
         assert screen.wait() == 0
         assert not screen.raw
