@@ -1,25 +1,28 @@
 """Executes the calls of sessions: each is a task with a time limit, and always gets an answer."""
 
 import asyncio
-import logging
+from contextlib import nullcontext
 from typing import Final
 
-from tfd.protocol.errors import Code, CommandError, UsageError
+from tfd.protocol.errors import Code, CommandError
 from tfd.protocol.session import Called
 from tflocation.commands import HANDLERS
-from tflocation.commands.call import Body, Call, Services, as_command_error
-from tflocation.engines.interface import EngineError
+from tflocation.commands.call import Body, Call, Services, command_error
 from tflocation.sessions import Session
-
-log = logging.getLogger(__name__)
 
 TIME_LIMITS: Final = {"container.create": 1800.0, "image.commit": 1800.0, "blob.put": 6 * 3600.0}
 """Seconds for the slow calls: a registry's or a client's line decides about them."""
 
 DEFAULT_TIME_LIMIT: Final = 120.0
 
+WAITING: Final = frozenset({"port.wait"})
+"""Calls that do nothing but wait, so that they take no turn from others."""
+
 STOP_MARGIN: Final = 60.0
 """Seconds beyond the time that a client gives a container to stop by itself."""
+
+WAIT_MARGIN: Final = 10.0
+"""Seconds beyond the time for which a client wants to wait."""
 
 
 def execute(services: Services, session: Session, called: Called) -> None:
@@ -45,10 +48,11 @@ async def _run(services: Services, session: Session, called: Called) -> None:
         handler = HANDLERS.get(called.name)
         if handler is None:
             raise CommandError(Code.UNAVAILABLE, f"{called.name} is not offered by this location")
-        async with session.running, asyncio.timeout(_time_limit(called)):
+        turn = nullcontext() if called.name in WAITING else session.running
+        async with turn, asyncio.timeout(_time_limit(called)):
             body = await handler(services, call)
     except Exception as error:  # whatever it was, the client gets an answer  # noqa: BLE001
-        session.machine.fail(called.id, _command_error(called.name, error))
+        session.machine.fail(called.id, command_error(called.name, error))
         services.counters[f"failed {called.name}"] += 1
     else:
         if not replied:
@@ -62,17 +66,6 @@ async def _run(services: Services, session: Session, called: Called) -> None:
 def _time_limit(called: Called) -> float:
     if called.name == "container.stop":
         return float(called.params.get("timeout", 0)) + STOP_MARGIN
+    if called.name == "port.wait":
+        return float(called.params["timeout"]) + WAIT_MARGIN
     return TIME_LIMITS.get(called.name, DEFAULT_TIME_LIMIT)
-
-
-def _command_error(name: str, error: Exception) -> CommandError:
-    if isinstance(error, CommandError):
-        return error
-    if isinstance(error, EngineError):
-        return as_command_error(error)
-    if isinstance(error, TimeoutError):
-        return CommandError(Code.TIME_OUT, f"{name} took too long and was given up")
-    if isinstance(error, UsageError):
-        return CommandError(Code.UNAVAILABLE, f"{name}: {error}")
-    log.error("command failed by a defect", exc_info=error, extra={"fields": {"command": name}})
-    return CommandError(Code.ENGINE, f"{name} failed inside the location; its log says why")

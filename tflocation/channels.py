@@ -17,8 +17,8 @@ from tfd.protocol.channel import OPENING_SIZE, ChannelError, parse_opening
 from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_INTERVAL
 from tfd.protocol.relay import State
 from tflocation.logs import RateLimited
-from tflocation.relaying import UsedChannel, new_buffer
-from tflocation.tickets import Refusal, Tickets
+from tflocation.relaying import OpenPipe, UsedChannel, new_buffer
+from tflocation.tickets import PortTarget, Refusal, Tickets
 
 TICKET_LIMIT: Final = 30.0
 """Seconds in which a connection must present a ticket."""
@@ -42,13 +42,21 @@ class ChannelServer:
         tickets: where tickets are redeemed; its times are the loop's.
         log: gets at most one line for each kind of trouble in 10 s.
         counters: counted up here, read by others.
+        open_pipe: connects the channels whose tickets lead to pipes.
 
     """
 
-    def __init__(self, tickets: Tickets, log: logging.Logger, counters: Counter[str]) -> None:
+    def __init__(
+        self,
+        tickets: Tickets,
+        log: logging.Logger,
+        counters: Counter[str],
+        open_pipe: OpenPipe,
+    ) -> None:
         self._tickets = tickets
         self._log = RateLimited(log)
         self._counters = counters
+        self._open_pipe = open_pipe
         self._buffer = new_buffer()
         self._listening: list[socket.socket] = []
         self._unticketed: dict[socket.socket, _Unticketed] = {}
@@ -86,9 +94,15 @@ class ChannelServer:
         return self._abort([channel for channel in self._channels if channel.grant.account == account])
 
     def close_container(self, container: str) -> int:
-        """Do the same for a container that is no more."""
+        """Do the same for the ports of a container that is no more; its pipes end by themselves."""
         self._tickets.forget(container)
-        return self._abort([channel for channel in self._channels if channel.grant.container == container])
+        return self._abort(
+            [
+                channel
+                for channel in self._channels
+                if channel.grant.container == container and isinstance(channel.grant.target, PortTarget)
+            ]
+        )
 
     def close(self) -> None:
         """Stop listening and reset all channels."""
@@ -179,7 +193,7 @@ class ChannelServer:
             newcomer.close()
             return
         newcomer.leave()
-        channel = UsedChannel(loop, self._buffer, answer, newcomer.connection, self._ended)
+        channel = UsedChannel(loop, self._buffer, answer, newcomer.connection, self._open_pipe, self._ended)
         self._channels.add(channel)
         channel.start(rest)
 

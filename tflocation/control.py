@@ -36,6 +36,7 @@ from tflocation.accounts import Account
 from tflocation.calls import execute
 from tflocation.commands.call import Services, record
 from tflocation.inventory import Changed, Difference
+from tflocation.leases import Holder
 from tflocation.logs import RateLimited
 from tflocation.probes import MAX_CONCURRENT
 from tflocation.sessions import DETACHED_LIFE, Registry, Session
@@ -145,6 +146,16 @@ class Control:
     def observers(self) -> set[str]:
         """Give the accounts of the sessions that watch."""
         return {session.account for session in self._registry.all() if session.observing}
+
+    def holders(self) -> dict[Holder, float | None]:
+        """Tell the sessions that may hold something: None while the client is there, else since when not."""
+        return {
+            (session.account, session.holder): None
+            if session.machine.state is ServerState.OPEN
+            else session.since
+            for session in self._registry.all()
+            if session.holder
+        }
 
     def accounts_changed(self) -> None:
         """Let the sessions follow the accounts: roles change; revoked ones end, and their channels."""
@@ -257,6 +268,7 @@ class Control:
     def _revoke(self, session: Session, account: Account) -> None:
         self._services.tickets.revoke(account.name)
         self._services.channels.close_account(account.name)
+        self._services.pipes.close_account(account.name)
         self._end(session, Code.REVOKED, f"the account {account.name} was revoked")
 
     def _end(self, session: Session, code: Code, message: str) -> None:

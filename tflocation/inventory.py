@@ -5,7 +5,7 @@ engine is older than what was learnt while it was on its way; `stamp` tells one 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tfd.protocol.errors import Code, CommandError
 from tflocation.engines.interface import ContainerInfo, State
@@ -38,6 +38,7 @@ class Inventory:
     Attributes:
         loaded: whether a whole list was ever seen; before it nothing can be said about any container.
         stamp: a number that grows with each change; take it before asking the engine.
+        rebooting: ids of containers that stop now to start again at once; meanwhile they are starting.
 
     """
 
@@ -46,6 +47,7 @@ class Inventory:
         self._changed_at: dict[str, int] = {}
         self.loaded = False
         self.stamp = 0
+        self.rebooting: set[str] = set()
 
     def replace(self, containers: Iterable[ContainerInfo], asked_at: int) -> list[Difference]:
         """Take a whole list that was asked for at the stamp `asked_at`; gives what differs."""
@@ -67,6 +69,8 @@ class Inventory:
     def put(self, container: ContainerInfo) -> list[Difference]:
         """Take one container's present state; gives what differs."""
         self._touch(container.id)
+        if container.id in self.rebooting:
+            container = replace(container, state=State.STARTING, exit=None, reason="")
         if self._containers.get(container.id) == container:
             return []
         self._containers[container.id] = container

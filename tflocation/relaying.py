@@ -14,7 +14,7 @@ from typing import Final
 from tfd.protocol.channel import MAX_FRAME
 from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, SILENCE, is_dead
 from tfd.protocol.relay import LAST_STATES, READ_SIZE, Relay, State
-from tflocation.tickets import Grant
+from tflocation.tickets import Grant, PipeTarget, PortTarget
 
 CONNECT_LIMIT: Final = 5.0
 """Seconds in which a container's port must accept."""
@@ -23,6 +23,10 @@ CONNECT_LIMIT: Final = 5.0
 _FAREWELL: Final = 5.0
 _PIECES: Final = 64
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+OpenPipe = Callable[[bytes], socket.socket | None]
+"""Gives a fresh connection to the pipe of an id, non-blocking; None where there is no such pipe."""
 
 
 def new_buffer() -> memoryview:
@@ -80,6 +84,7 @@ class UsedChannel:
         buffer: see `new_buffer`.
         grant: the ticket that was presented.
         channel: the socket that presented it, non-blocking; this object's from now on.
+        open_pipe: connects a channel whose ticket leads to a pipe.
         ended: called once with this object, and with the socket where it may carry the next channel.
 
     """
@@ -89,6 +94,7 @@ class UsedChannel:
         "_channel",
         "_ended",
         "_loop",
+        "_open_pipe",
         "_plain",
         "_plain_gone",
         "_timer",
@@ -102,12 +108,14 @@ class UsedChannel:
         buffer: memoryview,
         grant: Grant,
         channel: socket.socket,
+        open_pipe: OpenPipe,
         ended: "Callable[[UsedChannel, socket.socket | None], None]",
     ) -> None:
         self.grant = grant
         self.relay = Relay.answer(grant.key, grant.cipher)
         self._loop = loop
         self._buffer = buffer
+        self._open_pipe = open_pipe
         self._ended = ended
         self._channel: Watch | None = Watch(loop, channel, self._read_channel, self._write_channel)
         self._plain: Watch | None = None
@@ -115,10 +123,13 @@ class UsedChannel:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, begun: bytes) -> None:
-        """Connect to the container's port. `begun` came after the opening."""
+        """Connect to what the ticket leads to. `begun` came after the opening."""
         if begun:
             self.relay.channel_received(begun)
-        self._connect()
+        if isinstance(self.grant.target, PipeTarget):
+            self._connect_pipe(self.grant.target)
+        else:
+            self._connect(self.grant.target)
         self._settle()
 
     def abort(self) -> None:
@@ -133,18 +144,24 @@ class UsedChannel:
                 self.relay.channel_lost(f"the opener has been silent for {SILENCE:g} s")
                 self._settle()
 
-    # The container's port.
+    # What the ticket leads to.
 
-    def _connect(self) -> None:
-        grant = self.grant
+    def _connect_pipe(self, target: PipeTarget) -> None:
+        connection = self._open_pipe(target.pipe)
+        if connection is None:
+            self._refuse("it is over")
+            return
+        self._opened(connection)
+
+    def _connect(self, target: PortTarget) -> None:
         connection: socket.socket | None = None
         try:
-            connection = socket.socket(socket.AF_INET6 if ":" in grant.ip else socket.AF_INET)
+            connection = socket.socket(socket.AF_INET6 if ":" in target.ip else socket.AF_INET)
             connection.setblocking(False)
             # The container's machine may vanish too (another node of a cluster).
             for option in CHANNEL_OPTIONS:
                 connection.setsockopt(*option)
-            connection.connect((grant.ip, grant.port))
+            connection.connect((target.ip, target.port))
         except BlockingIOError:
             pass
         except OSError as error:
@@ -164,14 +181,16 @@ class UsedChannel:
             self._refuse(os.strerror(error))
         else:
             self._stop_timer()
-            connection = self._plain.socket
             self._plain.want(read=False, write=False)
-            self._plain = Watch(self._loop, connection, self._read_plain, self._write_plain)
-            self.relay.opened()
-            # The answer first: whoever sees a channel end without one knows that the container got nothing.
-            self._send_channel()
-            self._send_plain()
+            self._opened(self._plain.socket)
         self._settle()
+
+    def _opened(self, connection: socket.socket) -> None:
+        self._plain = Watch(self._loop, connection, self._read_plain, self._write_plain)
+        self.relay.opened()
+        # The answer first: whoever sees a channel end without one knows that the container got nothing.
+        self._send_channel()
+        self._send_plain()
 
     def _too_late(self) -> None:
         self._refuse(f"no answer within {CONNECT_LIMIT:g} s")
@@ -182,7 +201,9 @@ class UsedChannel:
         if self._plain is not None:
             self._plain.close()
             self._plain = None
-        self.relay.refused(f"port {self.grant.port} of {self.grant.container}: {reason}")
+        target = self.grant.target
+        what = "a pipe" if isinstance(target, PipeTarget) else f"port {target.port}"
+        self.relay.refused(f"{what} of {self.grant.container}: {reason}")
         self._send_channel()
 
     def _stop_timer(self) -> None:

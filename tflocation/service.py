@@ -22,13 +22,16 @@ from tflocation.channels import ChannelServer
 from tflocation.commands.call import Services
 from tflocation.commands.nodes import describe
 from tflocation.config import Config, ConfigErrors
+from tflocation.consoles import Consoles
 from tflocation.control import Control
 from tflocation.engines.interface import Engine, EngineError
 from tflocation.engines.lxd.engine import LxdEngine
 from tflocation.engines.lxd.settings import EngineSettings
 from tflocation.follower import Follower
+from tflocation.holding import Holding
 from tflocation.images import Images, ImageSettings
 from tflocation.inventory import Difference, Gone, Inventory
+from tflocation.pipes import Pipes
 from tflocation.runtime import RuntimeServer, socket_path
 from tflocation.state import StartError, state_directory
 from tflocation.tickets import Tickets
@@ -43,7 +46,7 @@ STOP_LIMIT: Final = 10.0
 DESCRIPTORS: Final = 262_144
 """Open files asked for: two for each channel, one for each stranger's connection for five seconds."""
 
-RELOADABLE: Final = frozenset({"address", "limits", "account_limits", "log_level"})
+RELOADABLE: Final = frozenset({"address", "limits", "account_limits", "log_level", "lease"})
 
 
 def make_engine(config: Config) -> LxdEngine:
@@ -103,6 +106,7 @@ class Service:
         directory = config.cache_directory or state / "images"
         counters: Counter[str] = Counter()
         tickets = Tickets()
+        pipes = Pipes(lambda: self._config.lease)
         self._services = Services(
             config=config,
             engine=engine,
@@ -110,7 +114,11 @@ class Service:
             accounts=Accounts(engine),
             inventory=Inventory(),
             tickets=tickets,
-            channels=ChannelServer(tickets, logging.getLogger("tflocation.channels"), counters),
+            channels=ChannelServer(
+                tickets, logging.getLogger("tflocation.channels"), counters, pipes.connect
+            ),
+            pipes=pipes,
+            consoles=Consoles(engine),
             public_key=pair.public,
             channel_port=config.channel_listen.port,
             counters=counters,
@@ -125,6 +133,8 @@ class Service:
         self._services.announce = self._control.announce
         self._services.observers = self._control.observers
         self._follower = Follower(self._services)
+        self._holding = Holding(self._services, self._control.holders)
+        self._services.end_session = self._holding.end
         if config.web is not None:
             self._services.web = Gateway(
                 config.web, engine, self._services.inventory, state / "web", runtime.with_name("web")
@@ -136,13 +146,15 @@ class Service:
         try:
             await self._start()
             follower = asyncio.create_task(self._follower.run())
+            holding = asyncio.create_task(self._holding.run())
             stopping = asyncio.create_task(self._stopping.wait())
             await asyncio.wait((follower, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             if follower.done():
                 follower.result()
-            follower.cancel()
-            await asyncio.gather(follower, return_exceptions=True)
+            for task in (follower, holding):
+                task.cancel()
+            await asyncio.gather(follower, holding, return_exceptions=True)
         finally:
             await self._stop()
 
@@ -189,6 +201,8 @@ class Service:
             await self._services.web.close()
         try:
             async with asyncio.timeout(STOP_LIMIT):
+                await self._services.pipes.close()
+                await self._services.consoles.close()
                 await self._services.images.close()
                 await self._services.engine.close()
         except TimeoutError:
@@ -231,6 +245,7 @@ class Service:
                 self._services.channels.close_container(difference.container.id)
         if self._services.web is not None:
             self._services.web.follow(differences)
+        self._services.consoles.follow(differences)
         self._control.tell(differences)
         self._follower.told(differences)
 

@@ -1,4 +1,4 @@
-"""One-time tickets: the right to open one channel to one container's port, once and soon.
+"""One-time tickets: the right to open one channel to a container's port or to a pipe, once and soon.
 
 Rule of this file: no I/O; the time is a parameter, in seconds of one monotonic clock.
 """
@@ -20,6 +20,24 @@ MOST: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
+class PortTarget:
+    """A channel that leads to a container's port."""
+
+    ip: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class PipeTarget:
+    """A channel that carries a pipe, by its id of 16 bytes."""
+
+    pipe: bytes
+
+
+Target = PortTarget | PipeTarget
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """A ticket as the location knows it. `id` has 16 bytes, `key` 32."""
 
@@ -28,8 +46,7 @@ class Grant:
     cipher: str
     account: str
     container: str
-    ip: str
-    port: int
+    target: Target
     expires: float
 
 
@@ -69,8 +86,8 @@ class Tickets:
     def __len__(self) -> int:
         return len(self._grants)
 
-    def mint(self, account: str, container: str, ip: str, port: int, now: float, cipher: str) -> Grant:
-        """Make a ticket for one connection to `ip` and `port`.
+    def mint(self, account: str, container: str, target: Target, now: float, cipher: str) -> Grant:
+        """Make a ticket for one channel to `target`, which is in or of `container`.
 
         Raises:
             CommandError: the account holds too many tickets that it has not used (code "limit").
@@ -80,7 +97,7 @@ class Tickets:
         if self._held[account] >= self._most:
             raise CommandError(Code.LIMIT, f"the account holds {self._most} unused tickets; use those first")
         ticket, key = self._random()
-        grant = Grant(ticket, key, cipher, account, container, ip, port, now + self.lifetime)
+        grant = Grant(ticket, key, cipher, account, container, target, now + self.lifetime)
         self._grants[ticket] = grant
         self._held[account] += 1
         return grant
@@ -101,8 +118,13 @@ class Tickets:
         return self._withdraw(lambda grant: grant.account == account)
 
     def forget(self, container: str) -> int:
-        """Withdraw the container's tickets: its address may soon be another's. Tells how many there were."""
-        return self._withdraw(lambda grant: grant.container == container)
+        """Withdraw the tickets for a container's ports: its address may soon be another's.
+
+        Those for its pipes stay: what was said last may still wait there. Tells how many there were.
+        """
+        return self._withdraw(
+            lambda grant: grant.container == container and isinstance(grant.target, PortTarget)
+        )
 
     def expire(self, now: float) -> None:
         """Forget what is too old to be presented, used or not."""

@@ -20,7 +20,7 @@ from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.drivers.relaying.tickets import TicketCallback
 from tfd.proxy import ListenerStatistics, Proxy, Route, Ticket, TicketFailure
 from tflocation.channels import ChannelServer
-from tflocation.tickets import Tickets
+from tflocation.tickets import PortTarget, Tickets
 
 T = TypeVar("T")
 LIMIT = 10.0
@@ -34,7 +34,7 @@ class Location:
         self.host = host
         self.counters: Counter[str] = Counter()
         self.tickets = tickets or Tickets()
-        self.server = ChannelServer(self.tickets, logging.getLogger("tests.location"), self.counters)
+        self.server = ChannelServer(self.tickets, logging.getLogger("tests.location"), self.counters, lambda _: None)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
@@ -83,9 +83,9 @@ class Link:
         if self.failure:
             answer = TicketFailure(self.failure)
         else:
-            ip, target_port = self.targets.get(route.container, ("127.0.0.1", port))
+            target = PortTarget(*self.targets.get(route.container, ("127.0.0.1", port)))
             now = self._location.loop.time()
-            grant = self._location.tickets.mint(ACCOUNT, route.container, ip, target_port, now, self._cipher)
+            grant = self._location.tickets.mint(ACCOUNT, route.container, target, now, self._cipher)
             answer = Ticket(grant.id, grant.key, grant.cipher, self._location.host, self._location.port)
         self._loop.call_from_thread(lambda: callback(answer))
 

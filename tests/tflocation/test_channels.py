@@ -17,7 +17,7 @@ from tests.support.dataplane import LIMIT, Location, backend, echo
 from tests.support.waiting import wait_for
 from tfd.protocol.relay import Relay, State
 from tflocation.channels import UNTICKETED_MOST
-from tflocation.tickets import Grant, Tickets
+from tflocation.tickets import Grant, PortTarget, Tickets
 
 CIPHER = "chacha20poly1305"
 
@@ -34,7 +34,7 @@ def location() -> Iterator[Location]:
 def mint(location: Location, target: tuple[str, int]) -> Grant:
     """A ticket for a backend."""
     return location.call(
-        lambda: location.tickets.mint("ann", "web", target[0], target[1], location.loop.time(), CIPHER)
+        lambda: location.tickets.mint("ann", "web", PortTarget(*target), location.loop.time(), CIPHER)
     )
 
 

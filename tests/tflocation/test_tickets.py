@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfd.protocol.errors import CommandError
-from tflocation.tickets import Grant, Refusal, Tickets
+from tflocation.tickets import Grant, PortTarget, Refusal, Tickets
 
 CIPHER = "chacha20poly1305"
 
 
 def mint(tickets: Tickets, account: str = "ann", container: str = "web", now: float = 0.0) -> Grant:
     """A ticket for port 80."""
-    return tickets.mint(account, container, "10.0.0.2", 80, now, CIPHER)
+    return tickets.mint(account, container, PortTarget("10.0.0.2", 80), now, CIPHER)
 
 
 def test_a_ticket_is_good_once() -> None:

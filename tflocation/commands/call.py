@@ -1,29 +1,39 @@
 """What every command gets: the parts of the location, and the call itself."""
 
 import asyncio
+import logging
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tfd.protocol.commands import Role
-from tfd.protocol.errors import Code, CommandError
+from tfd.protocol.command_types import UUID_ALPHABET, Role
+from tfd.protocol.errors import Code, CommandError, UsageError
 from tflocation.accounts import Account, Accounts
 from tflocation.channels import ChannelServer
 from tflocation.config import Config
+from tflocation.consoles import Consoles
 from tflocation.engines import interface
 from tflocation.engines.interface import ContainerInfo, Engine, EngineError, State
 from tflocation.images import Images
 from tflocation.inventory import Difference, Inventory
+from tflocation.leases import Holder
 from tflocation.nodestats import NodeStats
+from tflocation.pipes import Pipes
 from tflocation.placement import Failures
 from tflocation.probes import Probe
 from tflocation.tickets import Tickets
+from tflocation.uuids import derived
 from tflocation.watching import Told, Watching
 from tflocation.web.gateway import Gateway
 
+log = logging.getLogger(__name__)
+
 Body = dict[str, Any]
+
+_SDK_NAME = re.compile(rf"sdk/([{UUID_ALPHABET}]{{22}})/0")
 
 
 class Client(Protocol):
@@ -90,6 +100,22 @@ class Reservation:
 
 
 @dataclass(slots=True)
+class Creation:
+    """A container that is being made for a session, whose id is empty where it is not to be held.
+
+    `unwanted` says that the session has ended meanwhile.
+    """
+
+    holder: Holder
+    task: asyncio.Task[ContainerInfo] | None = None
+    unwanted: bool = False
+
+
+async def _hold_nothing(_: Holder) -> None:
+    """End nothing."""
+
+
+@dataclass(slots=True)
 class Services:
     """The parts of the location, as the commands use them."""
 
@@ -100,6 +126,8 @@ class Services:
     inventory: Inventory
     tickets: Tickets
     channels: ChannelServer
+    pipes: Pipes
+    consoles: Consoles
     public_key: bytes
     channel_port: int
     counters: Counter[str] = field(default_factory=Counter)
@@ -113,7 +141,9 @@ class Services:
     node_stats: NodeStats = field(default_factory=NodeStats)
     failures: Failures = field(default_factory=Failures)
     reservations: dict[str, Reservation] = field(default_factory=dict)
-    creations: dict[tuple[str, str, str], asyncio.Task[ContainerInfo]] = field(default_factory=dict)
+    creations: dict[tuple[str, str, str], Creation] = field(default_factory=dict)
+    tags: set[tuple[str, str]] = field(default_factory=set)
+    end_session: Callable[[Holder], Awaitable[None]] = _hold_nothing
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
@@ -149,6 +179,20 @@ def as_command_error(error: EngineError) -> CommandError:
     return CommandError(code, str(error) or "the engine failed")
 
 
+def command_error(name: str, error: Exception) -> CommandError:
+    """Give the error that the client gets for whatever ended the command `name`."""
+    if isinstance(error, CommandError):
+        return error
+    if isinstance(error, EngineError):
+        return as_command_error(error)
+    if isinstance(error, TimeoutError):
+        return CommandError(Code.TIME_OUT, f"{name} took too long and was given up")
+    if isinstance(error, UsageError):
+        return CommandError(Code.UNAVAILABLE, f"{name}: {error}")
+    log.error("command failed by a defect", exc_info=error, extra={"fields": {"command": name}})
+    return CommandError(Code.ENGINE, f"{name} failed inside the location; its log says why")
+
+
 def record(container: ContainerInfo) -> Body:
     """Give a container as it travels."""
     return {
@@ -164,7 +208,17 @@ def record(container: ContainerInfo) -> Body:
         "created": container.created,
         "environment": container.name.split("/", 1)[0],
         "volumes": list(container.volumes),
+        "uuid": uuid_of(container),
+        "tag": container.tag,
+        "holder": container.holder,
+        "asleep": container.asleep,
     }
+
+
+def uuid_of(container: ContainerInfo) -> str:
+    """Give a container's UUID: part of the name of one that the SDK made, else derived from its id."""
+    own = _SDK_NAME.fullmatch(container.name)
+    return own[1] if own is not None else derived("container", container.id)
 
 
 def require_process(container: ContainerInfo) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 
 from tfd.protocol.errors import Code, CommandError
 from tflocation.commands import connections
-from tflocation.commands.call import Body, Call, Handler, Reservation, Services, record
+from tflocation.commands.call import Body, Call, Creation, Handler, Reservation, Services, record
+from tflocation.commands.held import adopted, begin, tagged
 from tflocation.commands.volumes import ensure
 from tflocation.engines.interface import ContainerInfo, ContainerSpec, EngineError, FileSpec, VolumeInfo
+from tflocation.leases import Holder
 from tflocation.limits import Usage, check_container
 from tflocation.placement import best_node
 
@@ -55,28 +57,45 @@ async def destroy(services: Services, call: Call) -> Body:
         if error.code == Code.NOT_FOUND:
             return {}
         raise
+    await remove(services, container)
+    return {}
+
+
+async def remove(services: Services, container: ContainerInfo) -> None:
+    """Destroy a container; one that is gone already is destroyed. Raises EngineError."""
     await services.engine.destroy(container.id)
     services.tell(services.inventory.drop(container.id))
     log.info("container destroyed", extra={"fields": _fields(container)})
-    return {}
 
 
 async def create(services: Services, call: Call) -> Body:
     """Create and start a container; the same account, name and key give the one that exists."""
     identity = (call.account, call.parameters["name"], call.parameters["key"])
-    task = services.creations.get(identity)
-    if task is None:
-        task = asyncio.create_task(_create(services, call.account, call.parameters))
-        services.creations[identity] = task
-        task.add_done_callback(lambda _: services.creations.pop(identity, None))
+    creation = services.creations.get(identity)
+    if creation is None:
+        session = call.client.holder if call.parameters.get("held") else ""
+        creation = services.creations[identity] = Creation((call.account, session))
+        creation.task = asyncio.create_task(_create(services, creation, call.parameters))
+        creation.task.add_done_callback(lambda _: services.creations.pop(identity, None))
+    assert creation.task is not None
     # A creation outlives the session that asked for it: the client learns of it when it comes back.
-    return {"container": record(await asyncio.shield(task))}
+    return {"container": record(await asyncio.shield(creation.task))}
 
 
-async def _create(services: Services, account: str, parameters: Mapping[str, Any]) -> ContainerInfo:
+async def _create(services: Services, creation: Creation, parameters: Mapping[str, Any]) -> ContainerInfo:
+    account, session = creation.holder
     existing = await _existing(services, account, parameters["name"], parameters["key"])
     if existing is not None:
-        return existing
+        return await adopted(services, existing, session, asleep=parameters.get("asleep", False))
+    with tagged(services, account, parameters.get("tag")):
+        container = await _made(services, creation, parameters)
+    await connections.open_for(services, container.id)
+    log.info("container created", extra={"fields": _fields(container)})
+    return container
+
+
+async def _made(services: Services, creation: Creation, parameters: Mapping[str, Any]) -> ContainerInfo:
+    account, session = creation.holder
     limits = services.config.limits_of(account)
     memory = parameters["config"].get("memory", limits.container_memory)
     usage = services.inventory.usage(account, limits.container_memory)
@@ -85,7 +104,7 @@ async def _create(services: Services, account: str, parameters: Mapping[str, Any
         limits, Usage(usage.containers + reserved.containers, usage.memory + reserved.memory), memory
     )
     with _reserved(reserved, memory):
-        spec = await _spec(services, account, parameters, memory)
+        spec = await _spec(services, creation.holder, parameters, memory)
         try:
             container = await services.engine.create_container(spec)
         except EngineError:
@@ -93,8 +112,15 @@ async def _create(services: Services, account: str, parameters: Mapping[str, Any
                 services.failures.add(account, spec.name, spec.node, time.monotonic())
             raise
         services.learn(container)
-    await connections.open_for(services, container.id)
-    log.info("container created", extra={"fields": _fields(container)})
+    if creation.unwanted:
+        await remove(services, container)
+        raise CommandError(Code.UNAVAILABLE, f"{spec.name}: its session has ended meanwhile")
+    if session and not spec.asleep:
+        try:
+            container = await begin(services, container)
+        except (EngineError, TimeoutError):
+            await remove(services, container)
+            raise
     return container
 
 
@@ -119,8 +145,9 @@ def _reserved(reservation: Reservation, memory: int) -> Iterator[None]:
 
 
 async def _spec(
-    services: Services, account: str, parameters: Mapping[str, Any], memory: int
+    services: Services, holder: Holder, parameters: Mapping[str, Any], memory: int
 ) -> ContainerSpec:
+    account, session = holder
     config = parameters["config"]
     digest = await services.images.resolve(parameters["image"], account)
     process = await services.images.process(
@@ -146,6 +173,10 @@ async def _spec(
         memory=memory,
         cpus=config.get("cpus"),
         processes=config.get("processes"),
+        holder=session,
+        tag=parameters.get("tag"),
+        asleep=parameters.get("asleep", False),
+        terminal=bool(session),
     )
 
 

@@ -4,6 +4,9 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+BUSYBOX = "/.tfd/busybox"
+"""A static busybox that every container is given, whatever its image has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terminal:

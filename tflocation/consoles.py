@@ -1,0 +1,211 @@
+"""The consoles of held containers: one of the engine's for each, kept attached, and read by any number.
+
+A reader that is slow misses what has left the history; it never makes the container wait.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from tflocation.engines.interface import ContainerInfo, Engine, EngineError, NotFound, State
+from tflocation.engines.processes import Console
+from tflocation.inventory import Difference, Gone
+
+log = logging.getLogger(__name__)
+
+HISTORY: Final = 256 * 1024
+"""Bytes of output that are kept of each console."""
+
+ATTACH_LIMIT: Final = 30.0
+"""Seconds in which a console must be attached."""
+
+_PIECE: Final = 64 * 1024
+_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
+_ENDED: Final = (State.STOPPED, State.FAILED)
+
+
+class KeptConsole:
+    """One container's console, from its attaching until the container's process has ended.
+
+    Attributes:
+        exit: the exit code of the process once it has ended (1 where it is not known), None before.
+        lost: why there will be no more of it without an exit code; empty while there may be.
+        rebooting: whether the container's end is followed by its start at once.
+
+    """
+
+    def __init__(self, engine: Engine, container: ContainerInfo) -> None:
+        self.exit: int | None = None
+        self.lost = ""
+        self.rebooting = False
+        self._engine = engine
+        self._id = container.id
+        self._kept = bytearray()
+        self._start = 0
+        self._news = asyncio.Event()
+        self._console: Console | None = None
+        self._task = asyncio.create_task(self._follow(seeded=not container.asleep))
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing follows."""
+        return self.exit is not None or bool(self.lost)
+
+    @property
+    def history(self) -> bytes:
+        """The last output."""
+        return bytes(self._kept)
+
+    async def attached(self) -> None:
+        """Wait until it is attached or over. Raises TimeoutError."""
+        async with asyncio.timeout(ATTACH_LIMIT):
+            while self._console is None and not self.over:
+                await self._news.wait()
+
+    async def output(self) -> AsyncIterator[bytes]:
+        """Give the history and then what follows, until it is over."""
+        position = self._start
+        while True:
+            position = max(position, self._start)
+            offset = position - self._start
+            if offset < len(self._kept):
+                piece = bytes(self._kept[offset : offset + _PIECE])
+                position += len(piece)
+                yield piece
+            elif self.over:
+                return
+            else:
+                await self._news.wait()
+
+    async def write(self, data: bytes) -> None:
+        """Type into the terminal; while it is not attached nothing happens. Raises EngineError."""
+        if self._console is not None:
+            await self._console.write(data)
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """Change the size of the terminal; while it is not attached nothing happens. Raises EngineError."""
+        if self._console is not None:
+            await self._console.resize(columns, rows)
+
+    async def close(self) -> None:
+        """Let go of it."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def ended(self, exit_code: int | None, lost: str) -> None:
+        """Know that nothing follows; the first reason counts."""
+        if not self.over:
+            self.exit, self.lost = exit_code, lost
+            self._tell()
+
+    async def _follow(self, *, seeded: bool) -> None:
+        pause = _PAUSE
+        try:
+            while not self.over:
+                try:
+                    if seeded:
+                        self._keep(await self._engine.console_log(self._id))
+                        seeded = False
+                    await self._read()
+                    pause = _PAUSE
+                    await self._look()
+                except NotFound:
+                    self.ended(None, f"container {self._id} was destroyed")
+                except EngineError as error:
+                    log.info(
+                        "a console is not attached",
+                        extra={"fields": {"container": self._id, "reason": str(error)}},
+                    )
+                    await asyncio.sleep(pause)
+                    pause = min(_LONGEST_PAUSE, pause * 2)
+                    with suppress(EngineError):
+                        await self._look()
+        finally:
+            self.ended(None, "the location let go of it")
+
+    async def _read(self) -> None:
+        """Attach, and keep what comes until the container stops."""
+        console = await self._engine.console(self._id)
+        try:
+            self._console = console
+            self._tell()
+            while (piece := await console.read()) is not None:
+                self._keep(piece)
+        finally:
+            self._console = None
+            await console.close()
+
+    async def _look(self) -> None:
+        """See whether the container has ended. Raises EngineError."""
+        while self.rebooting:
+            await asyncio.sleep(_PAUSE)
+        container = await self._engine.container(self._id)
+        if container.state in _ENDED and not self.rebooting:
+            unknown = 0 if container.state is State.STOPPED else 1
+            self.ended(unknown if container.exit is None else container.exit, "")
+        else:
+            await asyncio.sleep(_PAUSE)
+
+    def _keep(self, piece: bytes) -> None:
+        self._kept += piece
+        surplus = len(self._kept) - HISTORY
+        if surplus > 0:
+            del self._kept[:surplus]
+            self._start += surplus
+        self._tell()
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+
+class Consoles:
+    """The kept consoles, by container."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._consoles: dict[str, KeptConsole] = {}
+        self._rebooting: set[str] = set()
+
+    def keep(self, container: ContainerInfo) -> KeptConsole:
+        """Attach to a held container's console, unless that was done already."""
+        console = self._consoles.get(container.id)
+        if console is None or console.over:
+            console = self._consoles[container.id] = KeptConsole(self._engine, container)
+        return console
+
+    def get(self, container_id: str) -> KeptConsole | None:
+        """Give the console of a container that is held, or was when its process ended."""
+        return self._consoles.get(container_id)
+
+    def follow(self, differences: Iterable[Difference]) -> None:
+        """Take what happened to containers: those that run are attached to, those that are gone are over."""
+        for difference in differences:
+            container = difference.container
+            if isinstance(difference, Gone):
+                console = self._consoles.pop(container.id, None)
+                if console is not None:
+                    console.ended(None, f"container {container.id} was destroyed")
+            elif container.holder and container.state is State.RUNNING:
+                self.keep(container)
+
+    @contextmanager
+    def rebooting(self, container_id: str) -> Iterator[None]:
+        """Let the console outlive a stop of the container that is followed by its start."""
+        console = self._consoles.get(container_id)
+        if console is not None:
+            console.rebooting = True
+        try:
+            yield
+        finally:
+            if console is not None:
+                console.rebooting = False
+
+    async def close(self) -> None:
+        """Let go of all."""
+        consoles = list(self._consoles.values())
+        self._consoles.clear()
+        await asyncio.gather(*(console.close() for console in consoles))
