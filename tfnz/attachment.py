@@ -104,6 +104,16 @@ class Attachment:
             if is_dead(info):
                 self._fail(f"the location has been silent for {SILENCE:g} s")
 
+    def leave(self) -> None:
+        """Give the channel up in order; nothing is told any more but `ended`."""
+        if self._closed or self._ending:
+            return
+        if self._channel is None or not self.opened:
+            self._fail("it was given up")
+            return
+        self._end(self._channel)
+        self.flush()
+
     def close(self) -> None:
         """Drop the channel; nothing is told any more."""
         self._closed = True
@@ -140,10 +150,13 @@ class Attachment:
         for start in range(0, len(data), MAX_PAYLOAD):
             self._to_channel.append(channel.seal(FrameType.DATA, bytes(data[start : start + MAX_PAYLOAD])))
         if self._pipe.over:
-            self._ending = True
-            self._to_channel.append(channel.seal(FrameType.END))
-            self._stop_timer()
-            self._limit = self._loop.call_later(FAREWELL, self._finish)
+            self._end(channel)
+
+    def _end(self, channel: Channel) -> None:
+        self._ending = True
+        self._to_channel.append(channel.seal(FrameType.END))
+        self._stop_timer()
+        self._limit = self._loop.call_later(FAREWELL, self._finish)
 
     def _watch(self) -> None:
         if self._socket is None:

@@ -107,7 +107,10 @@ class OpenPipe:
             return
         if not self._last_seen:
             self._parts.link.request("pipe.close", {"pipe": self.id}, ATTACH_LIMIT, _ignore)
+        attachment, self._attachment = self._attachment, None
         self._end()
+        if attachment is not None:
+            attachment.leave()
 
     def reattach(self) -> None:
         """Take a new channel: the present one may be dead without a word."""

@@ -28,8 +28,11 @@ UNREAD_MOST: Final = 64 * 1024 * 1024
 """Bytes of input that may wait for a process that does not read."""
 
 REPLY_LIMIT: Final = 240.0
-ECHO_LIMIT: Final = 0.5
-"""Seconds that `stdin` waits for a reply, and for a second piece where an echo may be the first."""
+ECHO_LIMIT: Final = 2.0
+"""Seconds that `stdin` waits for a reply, and for more where so far only an echo came."""
+
+PROMPT_LIMIT: Final = 5.0
+"""Seconds that the input of a shell without echo waits for its first output, its prompt."""
 
 Callback = Callable[..., object]
 
@@ -70,6 +73,7 @@ class Process(Killable, Ending):
         self._kept = 0
         self._waited_for = False
         self._replies: deque[bytes] | None = None
+        self._held: list[tuple[bytes, bool]] | None = None
         self._unsent = 0
         self._told = False
 
@@ -117,9 +121,7 @@ class Process(Killable, Ending):
                     f"process {self.uuid.decode()} does not read its input: {self._unsent} bytes wait"
                 )
             self._unsent += len(data)
-            if return_reply:
-                self._replies = deque()
-        self._on_pipe(lambda pipe: self._give(pipe, bytes(data)))
+        self._on_pipe(lambda pipe: self._give(pipe, bytes(data), return_reply))
         return self._reply(bytes(data), drop_echo) if return_reply else None
 
     def end_stdin(self) -> None:
@@ -189,6 +191,8 @@ class Process(Killable, Ending):
                 answer.close()
             else:
                 self._pipe = answer
+                if self._held is not None:
+                    self._connection.loop.call_later(PROMPT_LIMIT, self._release)
                 started.set(answer)
 
         plane = self._connection.data_plane
@@ -208,12 +212,29 @@ class Process(Killable, Ending):
         if pipe is not None:
             self._connection.loop.call_from_thread(lambda: use(pipe))
 
-    def _give(self, pipe: OpenPipe, data: bytes) -> None:
+    def _give(self, pipe: OpenPipe, data: bytes, return_reply: bool) -> None:
+        if self._held is not None:
+            self._held.append((data, return_reply))
+            return
+        if return_reply:
+            with self._changed:
+                self._replies = deque()
         pipe.send(Kind.DATA, data)
         self.pipe_room()
 
+    def hold_input(self) -> None:
+        """Keep input until the first output: a shell's prompt says that its terminal is set up."""
+        self._held = []
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        for data, return_reply in held or ():
+            if self._pipe is not None:
+                self._give(self._pipe, data, return_reply)
+
     def _reply(self, sent: bytes, drop_echo: bool) -> bytes:
-        """Wait for the next piece of output, or for the one after an echo."""
+        """Wait for the next piece of output, or for what comes after an echo."""
+        echo = sent.replace(b"\n", b"\r\n")
         with self._changed:
             try:
                 reply = self._next_reply(REPLY_LIMIT)
@@ -221,11 +242,12 @@ class Process(Killable, Ending):
                     raise TimeoutError(
                         f"process {self.uuid.decode()} has not replied within {REPLY_LIMIT:g} s"
                     )
-                if drop_echo:
-                    rest = without_echo(reply, sent)
-                    following = self._next_reply(ECHO_LIMIT) if not rest or rest == reply else b""
-                    reply = following or rest or reply
-                return reply
+                while drop_echo and echo.startswith(reply):
+                    more = self._next_reply(ECHO_LIMIT)
+                    if not more:
+                        return reply
+                    reply += more
+                return reply.removeprefix(echo) if drop_echo else reply
             finally:
                 left, self._replies = self._replies, None
                 for piece in left or ():
@@ -238,6 +260,7 @@ class Process(Killable, Ending):
             if left <= 0 or self._ended:
                 return b"" if self._ended else None
             self._changed.wait(left)
+        self._consumed()
         return self._replies.popleft()
 
     @property
@@ -255,7 +278,7 @@ class Process(Killable, Ending):
                 else:
                     self._replies.append(piece.payload)
                     self._changed.notify_all()
-                    self._consumed()
+            self._release()
         elif piece.kind is Kind.ERROR_DATA:
             if self.stderr_callback is None:
                 self._consumed()
@@ -351,9 +374,3 @@ def returncode(code: int) -> int:
     """Give a return code as the SDK tells it: negative for a signal, which the location tells as 128 more."""
     signal = code - _SHELL_OFFSET
     return -signal if 0 < signal <= _HIGHEST_SIGNAL else code
-
-
-def without_echo(output: bytes, sent: bytes) -> bytes:
-    """Give the output without the input that a terminal gave back at its beginning."""
-    echo = sent.replace(b"\n", b"\r\n")
-    return output[len(echo) :] if output.startswith(echo) else output
