@@ -194,8 +194,8 @@ class Attachment:
         except ProtocolError as error:
             self._fail(f"the location's bytes are not a pipe's: {error}")
             return
-        if pieces:
-            self._received(pieces)
+        # Without pieces too: an acknowledgement makes room.
+        self._received(pieces)
         if self._channel is not None and self._channel.ended and not self._closed:
             self._finish()
 

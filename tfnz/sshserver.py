@@ -45,6 +45,8 @@ class Listening:
         self.plane = plane
         self.connections: set[asyncssh.SSHServerConnection] = set()
         self.port = 0
+        # At INFO it tells of every channel; the program's log is for the program.
+        asyncssh.set_log_level("WARNING")
         self._host_key = asyncssh.import_private_key(host_key)
         self._acceptor: asyncssh.SSHAcceptor | None = None
 
@@ -64,7 +66,7 @@ class Listening:
             keepalive_interval=60,
         )
         self._acceptor = acceptor
-        self.port = int(acceptor.get_port())
+        self.port = int(acceptor.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Stop listening and end all connections."""
