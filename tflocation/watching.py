@@ -112,7 +112,7 @@ class Watching:
 
     def take_domains(self, account: str, domains: list[Body]) -> list[Told]:
         """Take the domains that the account may publish under."""
-        if self._domains.get(account) == domains:
+        if self.domains(account) == domains:
             return []
         self._domains[account] = domains
         return [Told(account, "domains.changed", {"domains": domains})]

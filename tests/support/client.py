@@ -45,8 +45,9 @@ class Client:
         heartbeat: float = 2.0,
     ) -> None:
         self.pair = pair or generate()
+        self.session_id = secrets.token_bytes(16)
         self.session = ClientSession(
-            session_id=secrets.token_bytes(16),
+            session_id=self.session_id,
             ciphers=available_ciphers(),
             program="test",
             heartbeat=heartbeat,

@@ -93,3 +93,4 @@ def test_keys_and_domains_are_told_to_their_account() -> None:
     domains = [{"name": "example.net", "shared": False, "own": True}]
     assert watching.take_domains("alice", domains) == [Told("alice", "domains.changed", {"domains": domains})]
     assert watching.take_domains("alice", list(domains)) == []
+    assert watching.take_domains("bob", []) == []

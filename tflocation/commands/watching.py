@@ -4,20 +4,21 @@ from collections.abc import Mapping
 
 from tflocation.commands import nodes, volumes
 from tflocation.commands.call import Body, Call, Handler, Services, record
+from tflocation.commands.domains import usable_in
 from tflocation.commands.remembered import refresh
 
 
 async def watch(services: Services, call: Call) -> Body:
     """Tell all; whatever changes after this answer was made is told by an event that follows it."""
-    account = call.account
-    call.client.observe()
+    account, watching = call.account, services.watching
     if not services.inventory.loaded:
         await services.relist()
-    await refresh(services)
     await nodes.refresh(services)
     await volumes.refresh(services)
-    # From here on without waiting: the answer must not be older than an event before it.
-    watching = services.watching
+    memory = await refresh(services)
+    # From here on without waiting: no change comes between this answer and the first event.
+    services.announce(watching.take_domains(account, usable_in(services, account, memory)))
+    call.client.observe()
     return {
         "nodes": watching.nodes(),
         "volumes": watching.volumes(account),
