@@ -18,6 +18,7 @@ from tflocation.web.certificates import Certificate
 from tflocation.web.clusters import Cluster
 from tflocation.web.haproxy import HAProxy, NotServing
 from tflocation.web.settings import WebSettings
+from tflocation.web.sites import Order
 
 log = logging.getLogger(__name__)
 
@@ -143,8 +144,10 @@ class Acme:
         """Run lego for the name; gives why it failed, "" where it did not."""
         port = _free_port()
         try:
-            await self._proxy.order(f"set server acme/lego addr 127.0.0.1 port {port}")
-            await self._proxy.order("set server acme/lego state ready")
+            await self._proxy.order(
+                Order(f"set server acme/lego addr 127.0.0.1 port {port}", "no need to change the addr"),
+                Order("set server acme/lego state ready"),
+            )
             await self._changed()
             return await self._run(fqdn, port)
         except NotServing as error:

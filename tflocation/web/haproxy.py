@@ -60,6 +60,7 @@ class HAProxy:
         self._running = asyncio.Event()
         self._reason = "it has not been started yet"
         self._sites: Sites = {}
+        self._told: Sites = {}
         self._leaving: list[Leaving] = []
         self._process: asyncio.subprocess.Process | None = None
         self._last_line = ""
@@ -92,20 +93,17 @@ class HAProxy:
         Raises NotServing where it does not run within START_LIMIT; the change holds once it does.
         """
         async with self._lock:
-            new = change(self._sites)
-            if new == self._sites:
-                return
-            old, self._sites = self._sites, new
+            self._sites = change(self._sites)
             if self._running.is_set():
-                await self._take(old, new)
+                await self._take()
         await self._until_running()
 
-    async def order(self, *commands: str) -> None:
-        """Have commands without an answer done, once it runs. Raises NotServing."""
+    async def order(self, *wanted: Order) -> None:
+        """Have commands done, once it runs. Raises NotServing."""
         await self._until_running()
         try:
-            for command in commands:
-                await self._api.do(Order(command))
+            for order in wanted:
+                await self._api.do(order)
         except RuntimeApiError as error:
             raise NotServing(str(error)) from error
 
@@ -116,7 +114,11 @@ class HAProxy:
         except TimeoutError:
             raise NotServing(self._reason) from None
 
-    async def _take(self, old: Sites, new: Sites) -> None:
+    async def _take(self) -> None:
+        """Bring what runs from what it was told to what is wanted."""
+        old, new = self._told, self._sites
+        if old == new:
+            return
         back = {Leaving(backend_name(site), server.name) for site in new.values() for server in site.servers}
         try:
             await asyncio.to_thread(self._write_certificates, new)
@@ -126,6 +128,7 @@ class HAProxy:
             log.warning("HAProxy refused a change, and is reloaded", extra=_why(str(error)))
             await self._reload()
             return
+        self._told = new
         self._leaving = [gone for gone in self._leaving if gone not in back] + departures(old, new)
         await self._sweep()
 
@@ -214,8 +217,8 @@ class HAProxy:
         end = loop.time() + START_LIMIT
         while process.returncode is None and loop.time() < end:
             async with self._lock:
-                # Under the lock, so that no change falls between what it read and what it is told.
                 if await self._api.process() is not None:
+                    await self._take()  # what was wanted after it was started
                     self._running.set()
                     log.info("the web gateway runs", extra={"fields": {"pid": process.pid}})
                     return
@@ -235,7 +238,7 @@ class HAProxy:
             log.warning("haproxy: %s", text)
 
     def _write(self) -> None:
-        sites = self._sites
+        sites = self._told = self._sites
         self._write_certificates(sites)
         for name, text in maps(sites).items():
             write_private(Path(self._files.map(name)), text.encode())

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tflocation.web.haproxy import HAProxy
 from tflocation.web.runtimeapi import RuntimeApi
 from tflocation.web.settings import WebSettings
 from tflocation.web.sites import Files, Server, Site
+from tflocation.web.template import FROM_ONE_ADDRESS
 
 pytestmark = pytest.mark.root
 
@@ -223,6 +224,7 @@ async def test_a_container_that_fails_gets_no_requests(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.slow
 async def test_slow_headers_hold_no_connection(tmp_path: Path) -> None:
     """A client that never ends its header is answered 408 and cut; others are served meanwhile."""
     async with proxy(tmp_path, site(ONE)) as running:
@@ -238,6 +240,21 @@ async def test_slow_headers_hold_no_connection(tmp_path: Path) -> None:
         assert await asyncio.to_thread(answers) == [b"HTTP/1.1 408"] * len(slow)
         for client in slow:
             client.close()
+
+
+async def test_one_address_cannot_take_all_connections(tmp_path: Path) -> None:
+    """Beyond its share a client is cut off, while another address is served."""
+    async with proxy(tmp_path, site(ONE)) as running, AsyncExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", running.http), LIMIT))
+            for _ in range(FROM_ONE_ADDRESS + 2)
+        ]
+        connections[-1].settimeout(LIMIT)
+        assert await asyncio.to_thread(connections[-1].recv, 1) == b""
+        other = await asyncio.to_thread(
+            curl, "--interface", loopback(99), "-H", f"Host: {NAME}", f"http://127.0.0.1:{running.http}/x"
+        )
+        assert ONE.name in other.stdout, other
 
 
 async def test_it_comes_back_after_it_died(tmp_path: Path) -> None:

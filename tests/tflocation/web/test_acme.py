@@ -1,0 +1,163 @@
+"""Certificates from an ACME server: a real one (pebble), asked by lego, its proofs coming in over HAProxy."""
+
+import asyncio
+import json
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.authority import Authority
+from tests.support.memory_engine import MemoryEngine
+from tests.support.product import free_port
+from tests.support.waiting import wait_for
+from tests.support.web_parts import LIMIT, ask, listens, running
+from tflocation.inventory import Inventory
+from tflocation.values import Address
+from tflocation.web.clusters import Cluster
+from tflocation.web.gateway import Gateway
+from tflocation.web.settings import WebSettings
+
+pytestmark = pytest.mark.root
+
+NAME = "www.a.test"
+LIFE = 8
+"""Seconds that pebble's certificates are valid."""
+
+
+@dataclass
+class Parts:
+    """An ACME server, and what it wants to find."""
+
+    directory: Path
+    url: str
+    ca: Path
+    http: int
+    https: int
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    """A pebble that resolves every name under .test to this machine."""
+    directory = tmp_path_factory.mktemp("pebble")
+    authority = Authority()
+    (directory / "ca.pem").write_bytes(authority.certificate)
+    certificate, key = authority.files(directory, "localhost")
+    dns, port, http, https = (free_port() for _ in range(4))
+    configuration = {
+        "listenAddress": f"127.0.0.1:{port}",
+        "managementListenAddress": f"127.0.0.1:{free_port()}",
+        "certificate": str(certificate),
+        "privateKey": str(key),
+        "httpPort": http,
+        "tlsPort": https,
+        "ocspResponderURL": "",
+        "certificateValidityPeriod": LIFE,
+    }
+    (directory / "pebble.json").write_text(json.dumps({"pebble": configuration}))
+    dnsmasq = ("dnsmasq", "-k", "-C", "/dev/null", "-p", str(dns), "--listen-address=127.0.0.1")
+    with ExitStack() as stack:
+        stack.enter_context(
+            running(*dnsmasq, "--bind-interfaces", "--no-resolv", "--address=/test/127.0.0.1", "--user=root")
+        )
+        stack.enter_context(
+            running(
+                *("pebble", "-config", directory / "pebble.json", "-dnsserver", f"127.0.0.1:{dns}"),
+                PEBBLE_VA_NOSLEEP="1",
+                PEBBLE_WFE_NONCEREJECT="0",
+            )
+        )
+        wait_for(lambda: listens("127.0.0.1", port), LIMIT, "pebble")
+        yield Parts(directory, f"https://localhost:{port}/dir", directory / "ca.pem", http, https)
+
+
+@asynccontextmanager
+async def gateway(parts: Parts, directory: Path, **changes: object) -> AsyncIterator[Gateway]:
+    """Run a gateway that asks pebble."""
+    values: dict[str, object] = {
+        "http": Address("127.0.0.1", parts.http),
+        "https": Address("127.0.0.1", parts.https),
+        "acme_directory": parts.url,
+        "acme_email": "admin@a.test",
+        "acme_ca": parts.ca,
+    }
+    settings = WebSettings(**values | changes)  # type: ignore[arg-type]  # the fields are the test's
+    found = Gateway(settings, MemoryEngine(), Inventory(), directory / "state", directory / "run")
+    found.start()
+    try:
+        yield found
+    finally:
+        await found.close()
+
+
+def shown(port: int) -> str:
+    """Give the certificate shown for NAME; "" where there is none."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), LIMIT) as plain,
+            context.wrap_socket(plain, server_hostname=NAME) as secure,
+        ):
+            return ssl.DER_cert_to_PEM_cert(secure.getpeercert(True) or b"")
+    except (OSError, ssl.SSLError):
+        return ""
+
+
+async def until_shown(port: int, other: str = "") -> str:
+    """Wait for a certificate, another one than `other`."""
+
+    def look() -> str:
+        found = shown(port)
+        return "" if found == other else found
+
+    return await asyncio.to_thread(wait_for, look, 30, "a certificate")
+
+
+PUBLISHED = Cluster("alice", "k", "s", NAME, ())
+
+
+@pytest.mark.slow
+async def test_a_name_gets_a_certificate_and_keeps_it_fresh(parts: Parts, tmp_path: Path) -> None:
+    """Nobody does anything for it: it is proven, fetched, shown, and renewed before it ends.
+
+    Then port 80 redirects. Private keys are their owner's alone. After a restart the kept one is shown.
+    """
+    async with gateway(parts, tmp_path) as serving:
+        await serving.publish(PUBLISHED)
+        assert (await asyncio.to_thread(ask, parts.http, NAME))[0] == 503
+        first = await until_shown(parts.https)
+        assert (await asyncio.to_thread(ask, parts.http, NAME))[0] == 307
+        second = await until_shown(parts.https, first)
+        for path in (tmp_path / "state").rglob("*"):
+            assert not path.is_file() or path.stat().st_mode & 0o77 == 0, path
+    began = time.monotonic()
+    async with gateway(parts, tmp_path, acme_directory="http://127.0.0.1:9/none"):
+        assert await until_shown(parts.https) == second
+        assert time.monotonic() - began < LIFE
+
+
+async def test_no_certificate_is_fetched_for_who_brings_one(parts: Parts, tmp_path: Path) -> None:
+    """Nor for a name that is not published any more."""
+    certificate, key = Authority().issue(NAME)
+    async with gateway(parts, tmp_path) as serving:
+        await serving.publish(Cluster("alice", "k", "s", NAME, (), certificate=key + certificate))
+        assert await until_shown(parts.https) == certificate.decode()
+        await serving.remove("alice", "k")
+        assert not list((tmp_path / "state" / "acme").rglob("*.key"))
+
+
+async def test_a_server_that_refuses_is_told_of_in_the_log(
+    parts: Parts, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The name is served without TLS meanwhile."""
+    async with gateway(parts, tmp_path, acme_directory=parts.url + "/wrong") as serving:
+        await serving.publish(PUBLISHED)
+        text = "no certificate could be fetched"
+        await asyncio.to_thread(wait_for, lambda: text in caplog.text, 30, "the line")
+        assert (await asyncio.to_thread(ask, parts.http, NAME))[0] == 503
