@@ -105,12 +105,15 @@ async def _made(services: Services, creation: Creation, parameters: Mapping[str,
     )
     with _reserved(reserved, memory):
         spec = await _spec(services, creation.holder, parameters, memory)
+        began = time.monotonic()
         try:
             container = await services.engine.create_container(spec)
         except EngineError:
             if spec.node is not None:
                 services.failures.add(account, spec.name, spec.node, time.monotonic())
             raise
+        now = time.monotonic()
+        services.node_stats.started(container.node, now - began, now)
         services.learn(container)
     if creation.unwanted:
         await remove(services, container)
