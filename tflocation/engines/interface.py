@@ -277,10 +277,10 @@ class Engine(Protocol):
         """
 
     async def console(self, container_id: str) -> Console:
-        """Attach to the terminal of the container's own process, instead of whoever was attached before.
+        """Attach to the terminal of the container's own process. One at a time: waits for the one before.
 
         An asleep container's has shown nothing yet: attach first and then wake, and no output is missed.
-        Raises NotFound, and EngineError where the container does not run.
+        Raises NotFound, InUse where somebody stays attached, and EngineError where it does not run.
         """
 
     async def console_log(self, container_id: str) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -190,6 +191,31 @@ class Client:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise EngineUnavailable(f"{what}: {_words(error)}") from error
 
+    async def upgrade(
+        self, path: str, protocol: str, *, what: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection of its own that speaks `protocol` from then on (RFC 9110, 7.8)."""
+        request = (
+            f"GET {path}?project={quote(self.project)} HTTP/1.1\r\nHost: engine\r\n"
+            f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+        )
+        try:
+            async with asyncio.timeout(REQUEST_LIMIT):
+                reader, writer = await asyncio.open_unix_connection(self._found())
+                try:
+                    writer.write(request.encode())
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    status = int(head.split(maxsplit=2)[1])
+                    if status != HTTPStatus.SWITCHING_PROTOCOLS:
+                        text = (await reader.read(_MESSAGE)).decode(errors="replace")
+                        raise error_of(status, _error_in(text, status), what)
+                except BaseException:
+                    writer.close()
+                    raise
+        except (TimeoutError, OSError, EOFError, ValueError) as error:
+            raise EngineUnavailable(f"{what}: {_words(error)}") from error
+        return reader, writer
+
     async def finished(self, operation: str, *, what: str) -> dict[str, Any]:
         """Wait for the end of an operation, however long, and give its description."""
         query = {"timeout": str(int(OPERATION_LIMIT))}
@@ -301,7 +327,7 @@ class Client:
                 method, f"http://engine{path}", params=parameters, timeout=timeout, **more
             ) as response:
                 if response.status >= HTTPStatus.BAD_REQUEST:
-                    raise error_of(response.status, await _error_text(response), what)
+                    raise error_of(response.status, _error_in(await response.text(), response.status), what)
                 yield response
         except TimeoutError as error:
             raise EngineUnavailable(f"{what}: the engine did not answer within {limit:.0f} s") from error
@@ -337,12 +363,11 @@ async def _decoded(response: aiohttp.ClientResponse, what: str) -> dict[str, Any
     return answer
 
 
-async def _error_text(response: aiohttp.ClientResponse) -> str:
-    text = await response.text()
+def _error_in(text: str, status: int) -> str:
     try:
         return str(json.loads(text)["error"])
     except (ValueError, KeyError, TypeError):
-        return text[:200] or f"status {response.status}"
+        return text[:200] or f"status {status}"
 
 
 def _words(error: BaseException) -> str:

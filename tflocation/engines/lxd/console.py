@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import aiohttp
 
-from tflocation.engines.interface import EngineError, EngineUnavailable, NotFound
+from tflocation.engines.interface import EngineError, EngineUnavailable, InUse, NotFound
 from tflocation.engines.lxd.client import Client
 from tflocation.engines.lxd.execution import Socket, receive, run
 from tflocation.engines.lxd.process import BUSYBOX
@@ -18,6 +18,8 @@ _PAUSE = 0.05
 _ERASE = b"\x15"  # the character that erases the line typed so far (termios(3), VKILL)
 _ERASED = b"\b \b"  # how the terminal shows that, for each character
 _ADDED = b"\r\r"
+_SETTLED = 0.2  # seconds
+_REFUSED = b"Error: Failed running forkconsole"
 _TAKEN = "already"  # "This console is already connected"
 _LOG = 1 << 20  # bytes; the engines keep 128 KiB
 _PIECE = 1 << 12  # bytes; a terminal takes no more at once
@@ -39,24 +41,38 @@ class Returns:
 
 
 async def attach(client: Client, container_id: str, *, waiting: bool) -> "LxdConsole":
-    """Attach to the console of a running container, once whoever was attached has gone.
+    """Attach to the console of a running container, once whoever was attached has let go.
 
     Where the process is still `waiting` for us, it is sure that none of its output is missed.
     """
-    what = f"the console of container {container_id}"
     end = time.monotonic() + ATTACH_LIMIT
-    body = {"type": "console", "width": 80, "height": 24} | ({"force": True} if client.is_incus else {})
     while True:
         try:
-            path = f"/1.0/instances/{container_id}/console"
-            operation, metadata = await client.begin(path, what=what, body=body)
-            break
-        except EngineUnavailable:
-            raise
-        except EngineError as error:
-            if _TAKEN not in str(error) or time.monotonic() > end:
+            console = await _connect(client, container_id)
+            try:
+                await (console.reach() if waiting else console.settle())
+            except BaseException:
+                await console.close()
+                raise
+        except InUse:
+            if time.monotonic() > end:
                 raise
             await asyncio.sleep(_PAUSE)
+        else:
+            return console
+
+
+async def _connect(client: Client, container_id: str) -> "LxdConsole":
+    what = f"the console of container {container_id}"
+    body = {"type": "console", "width": 80, "height": 24}
+    try:
+        operation, metadata = await client.begin(
+            f"/1.0/instances/{container_id}/console", what=what, body=body
+        )
+    except EngineError as error:
+        if _TAKEN in str(error):
+            raise InUse(str(error)) from error
+        raise
     sockets: dict[str, Socket] = {}
     try:
         for name in ("control", "0"):
@@ -65,14 +81,7 @@ async def attach(client: Client, container_id: str, *, waiting: bool) -> "LxdCon
         for socket in sockets.values():
             await socket.close()
         raise
-    console = LxdConsole(client, container_id, sockets)
-    if waiting:
-        try:
-            await console.reach()
-        except BaseException:
-            await console.close()
-            raise
-    return console
+    return LxdConsole(client, container_id, sockets)
 
 
 async def read_log(client: Client, container_id: str) -> bytes:
@@ -93,6 +102,7 @@ class LxdConsole:
         self._data = sockets["0"]
         self._control = sockets["control"]
         self._returns = Returns()
+        self._first = b""
 
     async def reach(self) -> None:
         """Wait until the terminal answers: it shows what is typed, though nobody reads it yet.
@@ -117,8 +127,18 @@ class LxdConsole:
         except TimeoutError as error:
             raise EngineUnavailable(f"the console of container {self._container} does not answer") from error
 
+    async def settle(self) -> None:
+        """Wait as long as it takes the engine to refuse us. Raises InUse."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLED):
+                self._first = await self._shown()
+
     async def read(self) -> bytes | None:
         """See `Console.read`."""
+        if self._first:
+            first, self._first = self._first, b""
+            if output := self._returns.feed(first):
+                return output
         while data := await receive(self._data):
             if output := self._returns.feed(data):
                 return output
@@ -146,6 +166,8 @@ class LxdConsole:
 
     async def _shown(self) -> bytes:
         if data := await receive(self._data):
+            if data.startswith(_REFUSED):
+                raise InUse(f"the console of container {self._container}: {data.decode(errors='replace')}")
             return data
         raise EngineError(f"container {self._container} has stopped")
 

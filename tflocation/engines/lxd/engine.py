@@ -21,7 +21,7 @@ from tflocation.engines.interface import (
     NotFound,
     VolumeInfo,
 )
-from tflocation.engines.lxd import instances
+from tflocation.engines.lxd import instances, transfer
 from tflocation.engines.lxd.client import Client
 from tflocation.engines.lxd.connections import Connections
 from tflocation.engines.lxd.console import attach, read_log
@@ -36,7 +36,7 @@ from tflocation.engines.lxd.network import ensure_network
 from tflocation.engines.lxd.nodes import nodes
 from tflocation.engines.lxd.settings import EngineSettings
 from tflocation.engines.lxd.volumes import Volumes
-from tflocation.engines.processes import Console, ExecSpec, RunningProcess
+from tflocation.engines.processes import Console, ExecSpec, FileContent, RunningProcess
 
 OPEN_LIMIT = 30.0  # seconds to wait for an engine that is just starting
 _PAUSE = 0.2
@@ -146,6 +146,28 @@ class LxdEngine:
         """See `Engine.console_log`."""
         await self._containers.get(container_id)
         return await read_log(self._client, container_id)
+
+    async def sftp(self, container_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """See `Engine.sftp`."""
+        await self._containers.running(container_id)
+        return await transfer.connect(self._client, container_id)
+
+    async def write_file(
+        self,
+        container_id: str,
+        path: str,
+        chunks: AsyncIterator[bytes],
+        mode: int = 0o644,
+        size: int | None = None,
+    ) -> None:
+        """See `Engine.write_file`."""
+        await self._containers.running(container_id)
+        await transfer.write(self._client, container_id, path, chunks, mode, size)
+
+    async def read_file(self, container_id: str, path: str) -> FileContent:
+        """See `Engine.read_file`."""
+        await self._containers.running(container_id)
+        return await transfer.read(self._client, container_id, path)
 
     async def put_file(self, container_id: str, path: str, source: Path, mode: int = 0o644) -> None:
         """See `Engine.put_file`."""
