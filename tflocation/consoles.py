@@ -186,11 +186,15 @@ class Consoles:
         for difference in differences:
             container = difference.container
             if isinstance(difference, Gone):
-                console = self._consoles.pop(container.id, None)
-                if console is not None:
-                    console.ended(None, f"container {container.id} was destroyed")
+                self.forget(container.id)
             elif container.holder and container.state is State.RUNNING:
                 self.keep(container)
+
+    def forget(self, container_id: str) -> None:
+        """Know that a container is destroyed: its console is over without an exit code."""
+        console = self._consoles.pop(container_id, None)
+        if console is not None:
+            console.ended(None, f"container {container_id} was destroyed")
 
     @contextmanager
     def rebooting(self, container_id: str) -> Iterator[None]:

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from typing import Final
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.commands import Role
@@ -38,19 +37,10 @@ from tflocation.commands.call import Services, record
 from tflocation.inventory import Changed, Difference
 from tflocation.leases import Holder
 from tflocation.logs import RateLimited
+from tflocation.monitor import Monitor
 from tflocation.probes import MAX_CONCURRENT
 from tflocation.sessions import DETACHED_LIFE, Registry, Session
-from tflocation.sockets import (
-    FAILED,
-    HANDSHAKE_LIMIT,
-    MONITORED,
-    Context,
-    Drain,
-    Handshakes,
-    bind,
-    make_router,
-    property_of,
-)
+from tflocation.sockets import Context, Drain, bind, make_router, property_of
 from tflocation.values import Address
 from tflocation.watching import Told
 from tflocation.zap import ZapHandler
@@ -64,9 +54,6 @@ MAX_SESSIONS_A_KEY: Final = 64
 """Sessions of one key; one more replaces the one whose client is away longest."""
 
 MAX_SESSIONS: Final = 4096
-
-HANDSHAKE_SLACK: Final = 1.0
-"""Seconds that a report on a handshake may take to get here."""
 
 RETRY: Final = 0.05
 """Seconds until a client's full pipe is tried again."""
@@ -87,9 +74,7 @@ class Control:
         self._context = Context()
         self._zap = ZapHandler(self._context, self._admit)
         self._router = make_router(self._context, keys)
-        self._monitor = self._router.get_monitor_socket(MONITORED)
-        self._handshakes = Handshakes()
-        self._awaiting: asyncio.TimerHandle | None = None
+        self._monitor = Monitor(self._router, self._count)
         self._drains: list[Drain] = []
         self._loaded = False
 
@@ -99,21 +84,20 @@ class Control:
         self._drains = [
             Drain(self._router, self._take),
             Drain(self._zap.socket, self._zap.drain),
-            Drain(self._monitor, self._take_report),
+            Drain(self._monitor.socket, self._monitor.take),
         ]
         return port
 
     def close(self) -> None:
         """End all sessions and close the socket. Clients notice by their heartbeats and come back."""
-        for timer in (self._timer, self._awaiting):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         for session in self._registry.all():
             session.close()
         for drain in self._drains:
             drain.close()
-        self._router.disable_monitor()
-        for closing in (self._monitor, self._router, self._zap.socket):
+        self._monitor.close()
+        for closing in (self._router, self._zap.socket):
             closing.close(linger=0)
         self._context.term()
 
@@ -373,42 +357,6 @@ class Control:
         """Count what a stranger or a faulty client caused, and log it at a bounded rate."""
         self._services.counters[what] += 1
         self._strangers.warning(what, message, **fields)
-
-    def _take_report(self) -> bool:
-        """Take one report of libzmq on a connection; false where none waits."""
-        try:
-            frames = self._monitor.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        report = parse_monitor_message(frames)
-        event = report["event"]
-        if event == zmq.EVENT_ACCEPT_FAILED:
-            message = "a connection could not be accepted"
-            self._count("connections not accepted", message, errno=report["value"])
-        elif event == zmq.EVENT_ACCEPTED:
-            if self._handshakes.accepted():
-                self._await_handshakes()
-        else:
-            self._handshakes.finished()
-            if event & FAILED:
-                self._handshake_failed()
-        return True
-
-    def _await_handshakes(self) -> None:
-        """Look for those that ended without a report once all that is begun now must be over."""
-        self._handshakes.begin()
-        delay = HANDSHAKE_LIMIT / 1000 + HANDSHAKE_SLACK
-        self._awaiting = asyncio.get_running_loop().call_later(delay, self._handshakes_over)
-
-    def _handshakes_over(self) -> None:
-        failed, more = self._handshakes.end()
-        for _ in range(failed):
-            self._handshake_failed()
-        if more:
-            self._await_handshakes()
-
-    def _handshake_failed(self) -> None:
-        self._count("handshakes failed", "a connection did not finish its handshake")
 
 
 def _fields(session: Session) -> dict[str, object]:
