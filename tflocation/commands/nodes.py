@@ -23,9 +23,9 @@ async def refresh(services: Services) -> None:
     services.announce(services.watching.take_nodes(await records(services)))
 
 
-async def list_nodes(services: Services, call: Call) -> Body:  # noqa: ARG001 - all commands look alike
+async def list_nodes(services: Services, call: Call) -> Body:
     """Tell the nodes with their resources, and the images that can be used there."""
-    digests = [image.digest for image in await services.engine.images()]
+    digests = [image.digest for image in await services.images.list(call.account)]
     return {"nodes": [node | {"images": digests} for node in await records(services)]}
 
 

@@ -3,9 +3,9 @@
 The engine alone remembers what is published: its images carry their names, and the part of their config
 that containers need. So the directory here is a cache, and an empty one is as good as a full one.
 
-An image that an account brings has its names for that account alone, so that no account can change what
-another's "nginx" is. Names of what `add_archive` and the registries gave are everybody's; an account's own
-names come before those.
+An image that an account brings is seen by that account alone, and has its names for it alone, so that no
+account can change what another's "nginx" is. What `add_archive` and the registries gave is everybody's, with
+its names; an account's own names come before those.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import tempfile
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -104,7 +105,7 @@ class Images:
 
     async def find(self, name: str, account: str = "") -> str | None:
         """Give the digest of an image that is here, by its digest, 12 or more digits of it, or a name."""
-        published = await self._engine.images()
+        published = await self._seen(account)
         digits = image_names.digest_prefix(name)
         if digits is not None:
             found = [image.digest for image in published if _digits(image.digest).startswith(digits)]
@@ -152,6 +153,9 @@ class Images:
         """Publish an image whose blobs are here; may take minutes. Raises CommandError not-found."""
         parsed = _parse(config, manifest)
         kept = [image_names.owned(image_names.check(name), account) for name in names]
+        if account:
+            # Whoever brought an image sees it, also once its names mean another one; nobody else does.
+            kept.append(image_names.owned(config, account))
         return await self._publish(parsed, kept)
 
     def blob(self, digest: str) -> Path:
@@ -197,13 +201,10 @@ class Images:
 
     async def list(self, account: str = "") -> list[ImageInfo]:
         """Give the images that the account may see, with its own and everybody's names; without one, all."""
-        seen: list[ImageInfo] = []
-        for image in await self._engine.images():
-            owners = [image_names.owner(kept) for kept in image.names]
-            names = tuple(name for owner, name in owners if owner in ("", account) or not account)
-            if names or not owners or not account:
-                seen.append(ImageInfo(image.digest, names, image.size, image.metadata))
-        return seen
+        return [
+            replace(image, names=image_names.seen(image.names, account))
+            for image in await self._seen(account)
+        ]
 
     async def destroy(self, image: str, account: str = "") -> None:
         """Remove an image. Raises CommandError: not-found, denied where it is not the account's alone."""
@@ -227,6 +228,9 @@ class Images:
             for digest in await self.offer(description.config_digest, description.manifest, wanted):
                 await self._copy(description, digest)
         return await self.commit(description.config_digest, description.manifest, wanted)
+
+    async def _seen(self, account: str) -> Sequence[ImageInfo]:
+        return [image for image in await self._engine.images() if image_names.is_seen(image.names, account)]
 
     async def _copy(self, description: ImageDescription, digest: str) -> None:
         blob = description.blobs[digest]

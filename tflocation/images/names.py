@@ -1,10 +1,11 @@
 """Names of images: which are allowed, whose a name is, and where a registry keeps it."""
 
 import re
+from collections.abc import Sequence
 
 from tfd.protocol.errors import Code, CommandError
 from tfd.protocol.image_name import canonical
-from tfd.protocol.oci import is_name
+from tfd.protocol.oci import is_digest, is_name
 
 DEFAULT_HOST = "docker.io"
 _DIGEST_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
@@ -34,6 +35,22 @@ def owner(kept: str) -> tuple[str, str]:
     """Give the account (empty for everybody's) and the name, from the name that the engine keeps."""
     account, mark, name = kept.partition(_OWNER_MARK)
     return (account, name) if mark else ("", kept)
+
+
+def is_seen(kept: Sequence[str], account: str) -> bool:
+    """Tell whether an account (empty: the location itself) may see an image that has these names.
+
+    One without any name is everybody's: only the location publishes such.
+    """
+    return not kept or not account or any(owner(name)[0] in ("", account) for name in kept)
+
+
+def seen(kept: Sequence[str], account: str) -> tuple[str, ...]:
+    """Give those of an image's names that an account sees, as it gave them; without an account, all."""
+    owners = [owner(name) for name in kept]
+    return tuple(
+        name for who, name in owners if (who in ("", account) or not account) and not is_digest(name)
+    )
 
 
 def digest_prefix(name: str) -> str | None:

@@ -116,9 +116,38 @@ async def test_names_belong_to_accounts(images: Images, tmp_path: Path) -> None:
     assert await images.find("web", "alice") == WEB.digest
     assert await images.find("web", "bob") == UPPER.digest
     assert [image.names for image in await images.list("alice")] == [("web:latest",)]
+    with pytest.raises(CommandError, match="not at this location"):
+        await images.destroy(WEB.digest, "bob")
+    await bring(images, tmp_path, WEB, "mine", account="bob")
     with pytest.raises(CommandError, match="also named by others") as caught:
         await images.destroy(WEB.digest, "bob")
     assert caught.value.code == Code.DENIED
+
+
+async def test_an_image_is_seen_by_who_brought_it(images: Images, tmp_path: Path) -> None:
+    """Without a name too, and after its name went to another; nobody else finds it, however asked."""
+    await bring(images, tmp_path, WEB, account="alice")
+    await bring(images, tmp_path, UPPER, "web", account="alice")
+    await bring(images, tmp_path, WEB, "web", account="alice")
+
+    for digest in (WEB.digest, UPPER.digest):
+        assert await images.find(digest, "alice") == digest
+        assert await images.find(digest.removeprefix("sha256:")[:12], "bob") is None
+        with pytest.raises(CommandError, match="not at this location"):
+            await images.config(digest, "bob")
+    assert await images.list("bob") == []
+    names = {image.digest: image.names for image in await images.list("alice")}
+    assert names == {WEB.digest: ("web:latest",), UPPER.digest: ()}
+
+
+async def test_the_whole_config_is_told(images: Images, tmp_path: Path) -> None:
+    """As the image has it, by each of its names."""
+    await bring(images, tmp_path, WEB, "web", account="alice")
+
+    digest, config = await images.config("web", "alice")
+
+    assert digest == WEB.digest
+    assert json.loads(config) == json.loads(WEB.config)
 
 
 async def test_name_moves(images: Images, tmp_path: Path) -> None:
