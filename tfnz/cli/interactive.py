@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ESCAPE: Final = 0x1D
 """^]"""
 ESCAPES: Final = 3
+END_OF_INPUT: Final = b"\x04"
+"""^D, which a terminal takes as the end (termios(3), VEOF); within a line the first ends the line alone."""
 HINT: Final = "Connected to the container; press ^] three times (Ctrl and ]) to leave and end it."
 
 _PIECE: Final = 65536
@@ -117,6 +119,7 @@ class Interactive:
 
     def _pass_on(self) -> None:
         escape = Escape()
+        line_begins = True
         while not self._stopped.is_set():
             # poll and not select: a program started from another may have descriptors over 1024.
             poller = select.poll()
@@ -131,8 +134,9 @@ class Interactive:
                 continue
             typed = os.read(0, _PIECE)
             if not typed:
-                self._container.end_stdin()
+                self._container.stdin(END_OF_INPUT if line_begins else END_OF_INPUT * 2)
                 return
+            line_begins = typed.endswith(b"\n")
             if self._saved is not None and escape.feed(typed):
                 self._escaped()
                 return

@@ -215,6 +215,11 @@ def _document(container: "Container", tunnels: "Sequence[Tunnel]") -> dict[str, 
 def _connect(options: Options) -> "Location":
     from tfnz.location import Location
 
+    if options.quiet:
+        import logging
+
+        # Without any handler, logging itself would print warnings.
+        logging.getLogger().addHandler(logging.NullHandler())
     with failing("Failed while connecting to location:"):
         return Location(
             location=options.location,

@@ -95,7 +95,7 @@ def test_output_and_exit_code(user: User, first: list[str], containers: Callable
         assert line in log
     assert "No layers need uploading for: busybox" in log
     assert "Disconnecting: sdk-home" in log
-    assert containers() == 0
+    wait_for(lambda: containers() == 0, LIMIT, "the location to be empty")
 
 
 @pytest.mark.covers("tf --quiet", "tf --verbose")
@@ -181,7 +181,7 @@ def test_signals_clean_up(
         process.send_signal(number)
         assert process.wait(LIMIT) == -number
 
-    assert containers() == 0
+    wait_for(lambda: containers() == 0, LIMIT, "the location to be empty")
     assert not (tmp_path / "run.json").exists()
 
 
@@ -225,7 +225,7 @@ def test_a_reader_that_leaves(user: User, containers: Callable[[], int]) -> None
         process.stdout.close()
         assert process.wait(LIMIT) == 128 + signal.SIGPIPE
 
-    assert containers() == 0
+    wait_for(lambda: containers() == 0, LIMIT, "the location to be empty")
 
 
 def test_errors_are_one_line(user: User, tmp_path: Path, containers: Callable[[], int]) -> None:
@@ -255,7 +255,7 @@ def test_errors_are_one_line(user: User, tmp_path: Path, containers: Callable[[]
             assert "Traceback" not in text
             lines = [line for line in text.splitlines() if "To use the local ones" not in line]
             assert len(lines) <= 1, text
-    assert containers() == 0
+    wait_for(lambda: containers() == 0, LIMIT, "the location to be empty")
 
 
 @pytest.mark.covers("tf .")

@@ -20,8 +20,9 @@ def test_a_shell(user: User) -> None:
         screen.wait_for(b"press ^] three times")
         screen.wait_for(b"ready> ")
         assert screen.raw
-        screen.send(b"sleep 1000\r")
-        screen.wait_for(b"sleep 1000")
+        screen.send(b"cat\r")
+        screen.send(b"there and back\r")
+        screen.wait_for(b"there and back\r\nthere and back\r\n")
         screen.send(b"\x03")
         screen.wait_for(b"ready> ")
         screen.send(b"echo $((20 + 2))\r")
