@@ -31,6 +31,10 @@ def listens(address: str, port: int) -> bool:
     return False
 
 
+HOST = loopback(250)
+"""Where the tests have the web gateway listen: no other's outgoing connection takes a port of it."""
+
+
 @contextlib.contextmanager
 def running(*command: str | Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program from `with` to its end."""
@@ -82,7 +86,7 @@ def nginx(directory: Path, addresses: Collection[str]) -> Iterator[None]:
 
 def ask(port: int, name: str, path: str = "/told", **headers: str) -> tuple[int, bytes]:
     """Ask over HTTP/1.1 for a path of a name; give status and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+    connection = http.client.HTTPConnection(HOST, port, timeout=LIMIT)
     try:
         connection.request("GET", path, headers={"Host": name, **headers})
         answer = connection.getresponse()
@@ -114,7 +118,7 @@ class WebSocket:
     """A WebSocket to web_server.py's /socket, through whatever listens at the port."""
 
     def __init__(self, port: int, name: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), LIMIT)
+        self._socket = socket.create_connection((HOST, port), LIMIT)
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
             f"GET /socket HTTP/1.1\r\nHost: {name}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -168,7 +172,7 @@ class Load:
             thread.join(LIMIT)
 
     def _work(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=LIMIT)
+        connection = http.client.HTTPConnection(HOST, self._port, timeout=LIMIT)
         try:
             # Without auto_open a connection that the other end closed is an error, and not made anew.
             connection.connect()

@@ -1,8 +1,9 @@
 """domain.* over real sessions: a claim is proven by a real name server."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,20 @@ def location(tmp_path: Path, names: NameServer) -> Iterator[MemoryLocation]:
         yield serving
 
 
-def refusal(client: Client, name: str, **parameters: object) -> str:
+@pytest.fixture
+def member(location: MemoryLocation) -> Iterator[Callable[[str], Client]]:
+    """A function that gives a client which has joined as an account of that name."""
+    with ExitStack() as stack:
+
+        def join(name: str) -> Client:
+            client = location.member(name)
+            stack.callback(client.close)
+            return client
+
+        yield join
+
+
+def refusal(client: Client, name: str, **parameters: Any) -> str:
     """Give the code of the error that a call is answered with."""
     with pytest.raises(CommandError) as caught:
         client.call(name, **parameters)
@@ -73,9 +87,9 @@ def listed(client: Client) -> list[str]:
     return [domain["name"] for domain in client.call("domain.list")["domains"]]
 
 
-def test_a_domain_is_claimed_by_its_record(location: MemoryLocation, names: NameServer) -> None:
+def test_a_domain_is_claimed_by_its_record(member: Callable[[str], Client], names: NameServer) -> None:
     """One TXT record, which is the token, makes it the account's; then it is shared, and given up."""
-    alice, bob = location.member("alice"), location.member("bob")
+    alice, bob = member("alice"), member("bob")
     domain = "a.example"
     assert refusal(alice, "domain.claim", domain=domain) == "not-found"
     token = alice.call("domain.prepare", domain=domain)["token"]
@@ -102,15 +116,16 @@ def test_a_domain_is_claimed_by_its_record(location: MemoryLocation, names: Name
     assert listed(alice) == listed(bob) == ["given.example"]
 
 
-def test_a_name_server_that_does_not_answer_is_told(location: MemoryLocation) -> None:
+@pytest.mark.slow
+def test_a_name_server_that_does_not_answer_is_told(member: Callable[[str], Client]) -> None:
     """The domain is not claimed, and the account may try again."""
-    alice = location.member("alice")
+    alice = member("alice")
     alice.call("domain.prepare", domain="a.example")
     assert refusal(alice, "domain.claim", domain="a.example") in ("time-out", "unavailable")
 
 
 @pytest.mark.parametrize("domain", ["given.example", "x" * 64, "a..b", "1.2.3.4", "*.a.example", "a b", ""])
-def test_what_cannot_be_claimed_is_refused_at_once(location: MemoryLocation, domain: str) -> None:
+def test_what_cannot_be_claimed_is_refused_at_once(member: Callable[[str], Client], domain: str) -> None:
     """The administrator's domains, and what is no domain."""
-    alice = location.member("alice")
+    alice = member("alice")
     assert refusal(alice, "domain.prepare", domain=domain) in ("exists", "bad-parameter")

@@ -16,7 +16,7 @@ from tests.support.authority import Authority
 from tests.support.memory_engine import MemoryEngine
 from tests.support.product import free_port
 from tests.support.waiting import wait_for
-from tests.support.web_parts import LIMIT, ask, listens, running
+from tests.support.web_parts import HOST, LIMIT, ask, listens, running
 from tflocation.inventory import Inventory
 from tflocation.values import Address
 from tflocation.web.clusters import Cluster
@@ -63,7 +63,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     dnsmasq = ("dnsmasq", "-k", "-C", "/dev/null", "-p", str(dns), "--listen-address=127.0.0.1")
     with ExitStack() as stack:
         stack.enter_context(
-            running(*dnsmasq, "--bind-interfaces", "--no-resolv", "--address=/test/127.0.0.1", "--user=root")
+            running(*dnsmasq, "--bind-interfaces", "--no-resolv", f"--address=/test/{HOST}", "--user=root")
         )
         stack.enter_context(
             running(
@@ -80,8 +80,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
 async def gateway(parts: Parts, directory: Path, **changes: object) -> AsyncIterator[Gateway]:
     """Run a gateway that asks pebble."""
     values: dict[str, object] = {
-        "http": Address("127.0.0.1", parts.http),
-        "https": Address("127.0.0.1", parts.https),
+        "http": Address(HOST, parts.http),
+        "https": Address(HOST, parts.https),
         "acme_directory": parts.url,
         "acme_email": "admin@a.test",
         "acme_ca": parts.ca,
@@ -101,7 +101,7 @@ def shown(port: int) -> str:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with (
-            socket.create_connection(("127.0.0.1", port), LIMIT) as plain,
+            socket.create_connection((HOST, port), LIMIT) as plain,
             context.wrap_socket(plain, server_hostname=NAME) as secure,
         ):
             return ssl.DER_cert_to_PEM_cert(secure.getpeercert(True) or b"")
