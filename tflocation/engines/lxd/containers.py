@@ -57,6 +57,7 @@ class Containers:
         self._reserved: set[IPv4Address] = set()
         self._choosing = asyncio.Lock()
         self._busy: dict[str, asyncio.Lock] = {}
+        self._removing: set[str] = set()
         self._users: Counter[str] = Counter()
         self._exits: dict[tuple[str, str], Exit | None] = {}
 
@@ -256,18 +257,25 @@ class Containers:
             await self._change_state(name, {"action": "stop", "force": True})
 
     async def _remove(self, name: str) -> None:
-        what = f"destroying container {name}"
-        with suppress(NotFound):
-            raw = await self._get_raw(name)
-            if raw["status"] != "Stopped":
-                try:
-                    await self._change_state(name, {"action": "stop", "force": True})
-                except NotFound:
-                    raise
-                except EngineError:
-                    if (await self._get_raw(name))["status"] != "Stopped":
-                        raise  # otherwise it ended by itself meanwhile
-            await self._when_idle("DELETE", f"/1.0/instances/{name}", what=what)
+        self._removing.add(name)
+        try:
+            with suppress(NotFound):
+                await self._kill(name)
+                what = f"destroying container {name}"
+                await self._when_idle("DELETE", f"/1.0/instances/{name}", what=what)
+        finally:
+            self._removing.discard(name)
+
+    async def _kill(self, name: str) -> None:
+        if (await self._get_raw(name))["status"] == "Stopped":
+            return
+        try:
+            await self._change_state(name, {"action": "stop", "force": True})
+        except NotFound:
+            raise
+        except EngineError:
+            if (await self._get_raw(name))["status"] != "Stopped":
+                raise  # otherwise it ended by itself meanwhile
 
     async def _change_state(self, name: str, body: dict[str, Any], limit: float = OPERATION_LIMIT) -> None:
         what = f"container {name}: {body['action']}"
@@ -294,7 +302,8 @@ class Containers:
         return raw
 
     async def _info(self, raw: dict[str, Any]) -> ContainerInfo:
-        if not instances.ended_by_itself(raw):
+        # To read a file of one that is being removed, the engine mounts it, and waits long before it lets go.
+        if not instances.ended_by_itself(raw) or raw["name"] in self._removing:
             return instances.info(raw, self._client.node_of(raw), None)
         key = raw["name"], raw["last_used_at"]
         if key not in self._exits:
