@@ -177,8 +177,8 @@ class Lifetime:
     def _made(self, answer: Answer) -> None:
         container = self._container
         if isinstance(answer, Failure):
-            log.error("Container %s was not started: %s", as_text(container.uuid), answer.message)
             if self._claim():
+                log.error("Container %s was not started: %s", as_text(container.uuid), answer.message)
                 container.mark_as_dead()
             container.mark_as_failed(answer.message)
             container.node().forget(container)
