@@ -32,7 +32,7 @@ STEP = 0.05
 class Client:
     """One account's connection to a location; every method waits, within a limit.
 
-    `public` is the location's key. `events` are what the location told by itself.
+    `public` is the location's key, `session_id` the session's. `events` are what the location told by itself.
     """
 
     def __init__(
@@ -43,9 +43,10 @@ class Client:
         *,
         host: str = "127.0.0.1",
         heartbeat: float = 2.0,
+        session_id: bytes | None = None,
     ) -> None:
         self.pair = pair or generate()
-        self.session_id = secrets.token_bytes(16)
+        self.session_id = session_id or secrets.token_bytes(16)
         self.session = ClientSession(
             session_id=self.session_id,
             ciphers=available_ciphers(),
@@ -56,8 +57,8 @@ class Client:
         self.refused: Refused | None = None
         self._seen: list[SessionEvent] = []
         self._answers: dict[int, Replied | Failed] = {}
+        self.port, self.public = port, public
         self._address = f"tcp://{host}:{port}"
-        self._public = public
         self._context = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
         self.connect()
@@ -74,7 +75,7 @@ class Client:
         """Open a fresh transport and greet over it."""
         self.drop()
         dealer = self._context.socket(zmq.DEALER)
-        dealer.setsockopt(zmq.CURVE_SERVERKEY, z85_encode(self._public).encode())
+        dealer.setsockopt(zmq.CURVE_SERVERKEY, z85_encode(self.public).encode())
         dealer.setsockopt(zmq.CURVE_PUBLICKEY, z85_encode(self.pair.public).encode())
         dealer.setsockopt(zmq.CURVE_SECRETKEY, z85_encode(self.pair.secret).encode())
         dealer.setsockopt(zmq.LINGER, 0)
