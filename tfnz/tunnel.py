@@ -104,7 +104,10 @@ class Tunnel(Waitable, Killable, Ending):
 
     @property
     def localport(self) -> LocalPort:
-        """The port here, which may also be called. Raises ValueError once the tunnel is destroyed."""
+        """The port here, which may also be called. Raises ValueError once the tunnel is destroyed.
+
+        Called, it gives a plain int: socket.getaddrinfo takes no other (CPython's socketmodule.c).
+        """
         self.ensure_alive()
         return LocalPort(self.lp)
 
@@ -240,10 +243,10 @@ def attach(
 def port_number(port: int | str, *, lowest: int) -> int:
     """Give a TCP port as a number. Raises ValueError for what is none."""
     try:
-        number = int(port)
-    except (TypeError, ValueError):
+        number = int(port) if isinstance(port, int | str) and not isinstance(port, bool) else -1
+    except ValueError:
         number = -1
-    if isinstance(port, bool) or not lowest <= number <= HIGHEST_PORT:
+    if not lowest <= number <= HIGHEST_PORT:
         raise ValueError(f"{port!r} is not a TCP port; allowed: {lowest} to {HIGHEST_PORT}")
     return number
 

@@ -1,6 +1,7 @@
 """One engine, one location with a short lease and its images, and users of it, for the tests of the SDK."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ import pytest
 from tests.support import peer_image
 from tests.support.engine import private_engine
 from tests.support.images import archive, busybox_image, layer, oci_files
-from tests.support.product import Location
+from tests.support.product import Location, free_port
 from tests.support.user import User
 from tflocation.development import PrivateEngine
+from tfnz.container import Container
 from tfnz.location import Location as Session
 
 LEASE = 6
@@ -26,11 +28,41 @@ def sdk_engine() -> Iterator[PrivateEngine]:
         yield engine
 
 
+@dataclass(frozen=True)
+class WebPorts:
+    """Where the location's web gateway listens on loopback; all accounts may publish localhost and *.test."""
+
+    http: int
+    https: int
+
+    @property
+    def at(self) -> tuple[str, int]:
+        """Where plain requests are answered."""
+        return "127.0.0.1", self.http
+
+    @property
+    def table(self) -> str:
+        """The table of tflocation.toml."""
+        return (
+            f'[web]\nhttp = "127.0.0.1:{self.http}"\nhttps = "127.0.0.1:{self.https}"\n'
+            'domains = ["localhost", "test"]\n'
+        )
+
+
 @pytest.fixture(scope="session")
-def sdk_location(tmp_path_factory: pytest.TempPathFactory, sdk_engine: PrivateEngine) -> Iterator[Location]:
+def web_ports() -> WebPorts:
+    """Ports that nothing listens on now."""
+    return WebPorts(free_port(), free_port())
+
+
+@pytest.fixture(scope="session")
+def sdk_location(
+    tmp_path_factory: pytest.TempPathFactory, sdk_engine: PrivateEngine, web_ports: WebPorts
+) -> Iterator[Location]:
     """A location with the images `busybox` (a shell that waits), `web` (a page on port 80) and `peer`."""
     directory = tmp_path_factory.mktemp("sdk-location")
-    running = Location(directory, sdk_engine, name="sdk-home", extra=f'registries = []\nlease = "{LEASE}s"\n')
+    extra = f'registries = []\nlease = "{LEASE}s"\n{web_ports.table}'
+    running = Location(directory, sdk_engine, name="sdk-home", extra=extra)
     web = busybox_image(
         entrypoint=["httpd", "-f", "-p", "80", "-h", "/srv"],
         command=[],
@@ -80,3 +112,19 @@ def session(at_home: Path) -> Iterator[Session]:  # noqa: ARG001 - where the key
     """A Location of that person's, disconnected afterwards."""
     with Session(quiet=True) as connected:
         yield connected
+
+
+@pytest.fixture(scope="module")
+def module_session(user: User) -> Iterator[Session]:
+    """One Location of that person's for all tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(user.home))
+        patch.setenv("DOCKER_HOST", user.docker_host)
+        with Session(quiet=True) as connected:
+            yield connected
+
+
+@pytest.fixture(scope="module")
+def box(module_session: Session) -> Container:
+    """A container of that session with a shell and busybox's programs, in which nothing runs."""
+    return module_session.node().spawn_container("busybox").wait_until_ready()
