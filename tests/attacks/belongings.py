@@ -90,7 +90,8 @@ def scene(directory: Path) -> Iterator[Scene]:
     """Run an engine and a location where two accounts own one of everything, from `with` to its end."""
     with ExitStack() as stack:
         engine = stack.enter_context(private_engine("lxd"))
-        web = f'registries = []\n[web]\nhttp = "127.0.0.1:{free_port()}"\nhttps = "off"\n'
+        # Pipes without a channel live as long as a lease, and these are never attached to.
+        web = f'registries = []\nlease = "1h"\n[web]\nhttp = "127.0.0.1:{free_port()}"\nhttps = "off"\n'
         location = Location(directory, engine, extra=web)
         stack.callback(location.stop)
         location.start()
@@ -125,7 +126,7 @@ def told(party: Party) -> Mapping[str, Any]:
 
 def _party(stack: ExitStack, location: Location, name: str) -> Party:
     invite = parse_invite(location.invite(name))
-    client = stack.enter_context(Client(location.port, invite.public))
+    client = stack.enter_context(Client(location.port, invite.public, heartbeat=30.0))
     client.open().call("join", token=invite.token)
     uuid, image = derived(name), f"{name}-app"
     volume, tag, domain = f"sdk/{uuid}", f"{name}-tag", f"{name}.example"

@@ -92,7 +92,10 @@ def _undo(attempt: Attempt, attacker: Party, victim: Party, body: dict[str, Any]
 def _leak(body: dict[str, Any] | None, victim: Party, parameters: Parameters) -> str:
     """Name what of the victim's stands in a reply, but for what the attacker said itself."""
     text, said = repr(body), repr(parameters)
-    return next((f"tells {mark}" for mark in victim.owned.marks() if mark in text and mark not in said), "")
+    for mark in victim.owned.marks():
+        if mark in text and mark.removeprefix("sdk/") not in said:
+            return f"tells {mark}"
+    return ""
 
 
 def _plain(answer: str, target: Owned) -> str:
