@@ -259,3 +259,20 @@ def test_more_than_came_cannot_be_taken() -> None:
     """An application cannot acknowledge what it never got."""
     with pytest.raises(UsageError):
         Pipe().consumed(1)
+
+
+def test_an_acknowledgement_that_was_lost_is_told_again() -> None:
+    """The sender of the last piece learns that it arrived, also where the channel was cut just then."""
+    sender, receiver = Pipe(), Pipe()
+    sender.send(Kind.EXIT)
+    for pipe in (sender, receiver):
+        pipe.attach()
+    receiver.consumed(len(receiver.receive(sender.outgoing())))
+    assert receiver.outgoing()
+    assert receiver.over
+    for pipe in (sender, receiver):
+        pipe.detach()
+        pipe.attach()
+    sender.receive(receiver.outgoing())
+
+    assert sender.over

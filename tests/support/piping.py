@@ -61,12 +61,15 @@ class PipeClient:
         """Send a piece, or data of any length; waits for room."""
         while True:
             size = min(len(payload), MAX_PIECE)
-            self.until(lambda size=size: self.pipe.room() >= max(1, size), f"room for {size} bytes")
+            self._until_room(size)
             self.pipe.send(kind, payload[:size])
             payload = payload[size:]
             self.flush()
             if not payload:
                 return
+
+    def _until_room(self, size: int) -> None:
+        self.until(lambda: self.pipe.room() >= max(1, size), f"room for {size} bytes")
 
     def flush(self) -> None:
         """Write what the pipe has to say."""
