@@ -8,8 +8,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -26,6 +26,7 @@ from tflocation.engines.lxd.execution import run
 from tflocation.engines.lxd.files import Files
 from tflocation.engines.lxd.images import Images
 from tflocation.engines.lxd.instances import Place, container_id, instance_body, volume_id
+from tflocation.engines.lxd.mounts import Mounts
 from tflocation.engines.lxd.network import addresses, choose_address
 from tflocation.engines.lxd.process import (
     EXIT,
@@ -37,11 +38,13 @@ from tflocation.engines.lxd.process import (
     parse_exit,
     start_script,
 )
+from tflocation.engines.lxd.turns import Turns
 
 _EXIT_SIZE = 4096  # bytes
 _ADDRESS_TRIES = 5
 _BUSY = "busy running"  # 'Instance is busy running a "stop" operation'
 _PAUSE = 0.05
+_FROZEN_LIMIT = 30.0  # seconds that a volume's rollback may take
 
 log = logging.getLogger("tflocation.engine")
 
@@ -49,16 +52,17 @@ log = logging.getLogger("tflocation.engine")
 class Containers:
     """The instances in one engine's project."""
 
-    def __init__(self, client: Client, files: Files, images: Images, place: Place) -> None:
+    def __init__(self, client: Client, files: Files, images: Images, mounts: Mounts, place: Place) -> None:
         self._client = client
+        self._mounts = mounts
         self._files = files
         self._images = images
         self._place = place
         self._reserved: set[IPv4Address] = set()
         self._choosing = asyncio.Lock()
-        self._busy: dict[str, asyncio.Lock] = {}
+        self._turns = Turns()
         self._removing: set[str] = set()
-        self._users: Counter[str] = Counter()
+        self._leaving: Counter[str] = Counter()
         self._exits: dict[tuple[str, str], Exit | None] = {}
 
     async def raw(self) -> list[dict[str, Any]]:
@@ -80,7 +84,7 @@ class Containers:
     async def create(self, spec: ContainerSpec) -> ContainerInfo:
         """See `Engine.create_container`."""
         name = container_id(spec.account, spec.name, spec.key)
-        async with self._alone(name):
+        async with self._turns.alone(name):
             with suppress(NotFound):
                 found = await self._get_raw(name)
                 if instances.is_made(found):
@@ -101,7 +105,7 @@ class Containers:
 
     async def start(self, name: str) -> ContainerInfo:
         """See `Engine.start`."""
-        async with self._alone(name):
+        async with self._turns.alone(name):
             found = await self._get_raw(name)
             if found["status"] == "Stopped":
                 if found["config"].get(instances.WANTED) != "running":
@@ -111,7 +115,7 @@ class Containers:
 
     async def stop(self, name: str, timeout: float) -> ContainerInfo:
         """See `Engine.stop`."""
-        async with self._alone(name):
+        async with self._turns.alone(name):
             found = await self._get_raw(name)
             if found["config"].get(instances.WANTED) != "stopped":
                 await self.configure(name, {instances.WANTED: "stopped"})
@@ -121,14 +125,14 @@ class Containers:
 
     async def set_holder(self, name: str, holder: str) -> None:
         """See `Engine.set_holder`."""
-        async with self._alone(name):
+        async with self._turns.alone(name):
             found = await self._get_raw(name)
             if found["config"].get(instances.HOLDER) != holder:
                 await self.configure(name, {instances.HOLDER: holder})
 
     async def wake(self, name: str) -> None:
         """See `Engine.wake`. The container first: if we die before that is written, it is done again."""
-        async with self._alone(name):
+        async with self._turns.alone(name):
             found = await self._get_raw(name)
             if not instances.is_waiting(found):
                 return
@@ -138,15 +142,34 @@ class Containers:
 
     async def running(self, name: str) -> dict[str, Any]:
         """Describe a container that runs. Raises NotFound, and EngineError where it does not run."""
-        found = await self._get_raw(name)
-        if found["status"] != "Running":
-            raise EngineError(f"container {name} does not run: start it first")
-        return found
+        end = time.monotonic() + _FROZEN_LIMIT
+        while True:
+            found = await self._get_raw(name)
+            if found["status"] == "Running":
+                return found
+            if found["status"] != "Frozen" or time.monotonic() > end:
+                raise EngineError(f"container {name} does not run: start it first")
+            await asyncio.sleep(_PAUSE)
 
     async def destroy(self, name: str) -> None:
         """See `Engine.destroy`."""
-        async with self._alone(name):
+        async with self._turns.alone(name):
             await self._remove(name)
+
+    @contextmanager
+    def leaving(self, name: str) -> Iterator[None]:
+        """Let others know that the container is being destroyed."""
+        self._leaving[name] += 1
+        try:
+            yield
+        finally:
+            self._leaving[name] -= 1
+            if not self._leaving[name]:
+                del self._leaving[name]
+
+    def is_leaving(self, name: str) -> bool:
+        """Whether the container is being destroyed."""
+        return name in self._leaving
 
     async def configure(self, name: str, changes: dict[str, str]) -> None:
         """Write keys of the instance's configuration."""
@@ -158,9 +181,10 @@ class Containers:
         """Remove what was left unfinished by this node's tflocation, and start what should run here."""
         for raw in await self.raw():
             name = raw["name"]
-            if name in self._busy or self._client.node_of(raw) != self._place.maker:
+            if name in self._turns or self._client.node_of(raw) != self._place.maker:
                 continue
             try:
+                await self._mounts.give_back(raw)
                 if not instances.is_made(raw):
                     await self._discard(name)
                 elif instances.was_cut_short(raw):
@@ -171,14 +195,14 @@ class Containers:
                 log.warning("%s", error)
 
     async def _discard(self, name: str) -> None:
-        async with self._alone(name):
+        async with self._turns.alone(name):
             with suppress(NotFound):
                 if not instances.is_made(await self._get_raw(name)):
                     await self._remove(name)
 
     async def _finish(self, name: str) -> None:
         """Start it again unless it ended by itself while nobody looked."""
-        async with self._alone(name):
+        async with self._turns.alone(name):
             with suppress(NotFound):
                 if instances.was_cut_short(await self._get_raw(name)):
                     end = await self._read_exit(name)
@@ -319,16 +343,3 @@ class Containers:
         except EngineError:
             return None
         return parse_exit(content.decode(errors="replace"))
-
-    @asynccontextmanager
-    async def _alone(self, name: str) -> AsyncIterator[None]:
-        """Let one task at a time change a container."""
-        lock = self._busy.setdefault(name, asyncio.Lock())
-        self._users[name] += 1
-        try:
-            async with lock:
-                yield
-        finally:
-            self._users[name] -= 1
-            if not self._users[name]:
-                del self._busy[name], self._users[name]

@@ -32,6 +32,7 @@ from tflocation.engines.lxd.files import Files
 from tflocation.engines.lxd.images import Images
 from tflocation.engines.lxd.instances import Place
 from tflocation.engines.lxd.memory import Memory
+from tflocation.engines.lxd.mounts import Mounts
 from tflocation.engines.lxd.network import ensure_network
 from tflocation.engines.lxd.nodes import nodes
 from tflocation.engines.lxd.settings import EngineSettings
@@ -74,9 +75,11 @@ class LxdEngine:
         pool = await self._find_pool()
         gateway = await ensure_network(self._client, self._settings.bridge, self._settings.subnet)
         place = Place(pool, self._settings.bridge, gateway, self._client.node)
-        containers = Containers(self._client, self._files, self._images, place)
+        mounts = Mounts(self._client)
+        containers = Containers(self._client, self._files, self._images, mounts, place)
         connections = Connections(containers, self._files, place)
-        self._parts = containers, Volumes(self._client, pool), connections
+        volumes = Volumes(self._client, pool, mounts, containers.is_leaving)
+        self._parts = containers, volumes, connections
         await connections.enforce()
         await containers.tidy()
         self._spawn(self._watcher.run())
@@ -119,8 +122,9 @@ class LxdEngine:
 
     async def destroy(self, container_id: str) -> None:
         """See `Engine.destroy`. Its pairs are closed first: its address may soon be another's."""
-        await self._connections.enforce(without=container_id)
-        await self._containers.destroy(container_id)
+        with self._containers.leaving(container_id):
+            await self._connections.enforce(without=container_id)
+            await self._containers.destroy(container_id)
 
     async def set_holder(self, container_id: str, holder: str) -> None:
         """See `Engine.set_holder`."""
@@ -209,17 +213,32 @@ class LxdEngine:
         """See `Engine.ensure_volume`."""
         return await self._volumes.ensure(account, name, node, size)
 
+    async def create_volume(
+        self,
+        account: str,
+        name: str,
+        *,
+        node: str | None = None,
+        size: int | None = None,
+        tag: str | None = None,
+        synchronous: bool = False,
+    ) -> VolumeInfo:
+        """See `Engine.create_volume`."""
+        return await self._volumes.create(
+            account, name, node=node, size=size, tag=tag, synchronous=synchronous
+        )
+
     async def destroy_volume(self, account: str, name: str) -> None:
         """See `Engine.destroy_volume`."""
         await self._volumes.destroy(account, name)
 
-    async def snapshot_volume(self, account: str, name: str, snapshot: str) -> None:
+    async def snapshot_volume(self, account: str, name: str) -> VolumeInfo:
         """See `Engine.snapshot_volume`."""
-        await self._volumes.snapshot(account, name, snapshot)
+        return await self._volumes.snapshot(account, name)
 
-    async def rollback_volume(self, account: str, name: str, snapshot: str) -> None:
+    async def rollback_volume(self, account: str, name: str) -> VolumeInfo:
         """See `Engine.rollback_volume`."""
-        await self._volumes.rollback(account, name, snapshot)
+        return await self._volumes.rollback(account, name)
 
     async def load_memory(self) -> dict[str, str]:
         """See `Engine.load_memory`. Works before `open`, for programs that want nothing else."""
