@@ -18,6 +18,7 @@ from tflocation.engines.interface import (
     ContainerSpec,
     EngineError,
     EngineUnavailable,
+    Exists,
     NotFound,
 )
 from tflocation.engines.lxd import instances
@@ -44,6 +45,8 @@ _EXIT_SIZE = 4096  # bytes
 _ADDRESS_TRIES = 5
 _BUSY = "busy running"  # 'Instance is busy running a "stop" operation'
 _PAUSE = 0.05
+_BOOTED = "booted"
+_REBOOT_LIMIT = 10.0  # seconds that the process has to end by itself
 _FROZEN_LIMIT = 30.0  # seconds that a volume's rollback may take
 
 log = logging.getLogger("tflocation.engine")
@@ -89,12 +92,12 @@ class Containers:
                 found = await self._get_raw(name)
                 if instances.is_made(found):
                     if instances.was_cut_short(found):
-                        await self._start(name)
+                        await self._begin(found)
                     return await self.get(name)
                 await self._remove(name)
             try:
                 await self._make(name, spec)
-                await self._start(name)
+                await self._begin(await self._get_raw(name))
             except EngineUnavailable:
                 raise  # it is marked: the next try removes it
             except BaseException:
@@ -121,6 +124,22 @@ class Containers:
                 await self.configure(name, {instances.WANTED: "stopped"})
             if found["status"] != "Stopped":
                 await self._halt(name, timeout)
+            return await self.get(name)
+
+    async def reboot(self, name: str, reset: bool) -> ContainerInfo:
+        """See `Engine.reboot`."""
+        async with self._turns.alone(name):
+            found = await self._get_raw(name)
+            config = {**found["config"], instances.WANTED: "running", instances.REBOOTING: "true"}
+            if reset and config.get(instances.RESETS) != "true":
+                raise EngineError(f"container {name} is declared: what it shipped with was not kept")
+            await self.configure(name, {instances.WANTED: "running", instances.REBOOTING: "true"})
+            if found["status"] != "Stopped":
+                await self._halt(name, 0 if reset else _REBOOT_LIMIT)
+            if reset:
+                await self._reset(name, config)
+            await self._start(name)
+            await self._rebooted(name)
             return await self.get(name)
 
     async def set_holder(self, name: str, holder: str) -> None:
@@ -194,6 +213,33 @@ class Containers:
             except EngineError as error:
                 log.warning("%s", error)
 
+    async def _begin(self, raw: dict[str, Any]) -> None:
+        """Start it, with what it ships with kept before the first time."""
+        name = raw["name"]
+        if raw["config"].get(instances.RESETS) == "true" and instances.never_ran(raw):
+            with suppress(Exists):
+                what = f"snapshot of container {name}"
+                body = {"name": _BOOTED, "stateful": False}
+                await self._client.operation("POST", f"/1.0/instances/{name}/snapshots", what=what, body=body)
+        await self._start(name)
+        if instances.REBOOTING in raw["config"]:
+            await self._rebooted(name)
+
+    async def _reset(self, name: str, config: dict[str, str]) -> None:
+        """Give it the file system that it shipped with. The engine takes the old `config` back as well."""
+        path, what = f"/1.0/instances/{name}", f"container {name}"
+        await self._client.operation("PUT", path, what=what, body={"restore": _BOOTED})
+        raw = await self._get_raw(name)
+        ours = {key: value for key, value in config.items() if not key.startswith("volatile.")}
+        kept = {key: value for key, value in raw["config"].items() if key.startswith("volatile.")}
+        await self._client.operation("PUT", path, what=what, body={**raw, "config": ours | kept})
+
+    async def _rebooted(self, name: str) -> None:
+        raw = await self._get_raw(name)
+        config = {key: value for key, value in raw["config"].items() if key != instances.REBOOTING}
+        path = f"/1.0/instances/{name}"
+        await self._client.operation("PUT", path, what=f"container {name}", body={**raw, "config": config})
+
     async def _discard(self, name: str) -> None:
         async with self._turns.alone(name):
             with suppress(NotFound):
@@ -204,10 +250,11 @@ class Containers:
         """Start it again unless it ended by itself while nobody looked."""
         async with self._turns.alone(name):
             with suppress(NotFound):
-                if instances.was_cut_short(await self._get_raw(name)):
+                found = await self._get_raw(name)
+                if instances.was_cut_short(found):
                     end = await self._read_exit(name)
-                    if end is None or end.told:
-                        await self._start(name)
+                    if end is None or end.told or instances.REBOOTING in found["config"]:
+                        await self._begin(found)
 
     async def _make(self, name: str, spec: ContainerSpec) -> None:
         fingerprint = await self._images.fingerprint(spec.image)

@@ -134,6 +134,10 @@ class LxdEngine:
         """See `Engine.wake`."""
         await self._containers.wake(container_id)
 
+    async def reboot(self, container_id: str, *, reset: bool) -> ContainerInfo:
+        """See `Engine.reboot`."""
+        return await self._containers.reboot(container_id, reset)
+
     async def execute(self, container_id: str, spec: ExecSpec) -> RunningProcess:
         """See `Engine.execute`."""
         raw = await self._containers.running(container_id)

@@ -27,6 +27,8 @@ HOSTS = f"{_OWN}hosts"  # name -> ip
 HOLDER = f"{_OWN}holder"
 ASLEEP = f"{_OWN}asleep"  # it was made to wait for somebody, who has not come yet
 WAITING = f"{_OWN}waiting"  # its process has not been let begin
+RESETS = f"{_OWN}resets"  # it is to be given a snapshot before its first start
+REBOOTING = f"{_OWN}rebooting"
 _TAG = f"{_OWN}tag"
 _ENVIRONMENT = f"{_OWN}environment"
 _LAST_POWER = "volatile.last_state.power"
@@ -80,6 +82,7 @@ def instance_body(
         HOLDER: spec.holder,
         ASLEEP: json.dumps(spec.asleep),
         WAITING: json.dumps(waits(spec)),
+        RESETS: json.dumps(bool(spec.holder)),
         _ENVIRONMENT: json.dumps({"PATH": DEFAULT_PATH, **spec.process.environment}),
     }
     if spec.tag is not None:
@@ -153,13 +156,18 @@ def was_cut_short(raw: Mapping[str, Any]) -> bool:
         raw["status"] == "Stopped"
         and is_made(raw)
         and config.get(WANTED) == "running"
-        and config.get(_LAST_POWER, "RUNNING") == "RUNNING"
+        and (config.get(_LAST_POWER, "RUNNING") == "RUNNING" or REBOOTING in config)
     )
 
 
 def ended_by_itself(raw: Mapping[str, Any]) -> bool:
     """Whether there may be an exit code."""
-    return is_made(raw) and raw["status"] == "Stopped"
+    return is_made(raw) and raw["status"] == "Stopped" and REBOOTING not in raw["config"]
+
+
+def never_ran(raw: Mapping[str, Any]) -> bool:
+    """Whether it has never been started."""
+    return datetime.fromisoformat(raw["last_used_at"]).timestamp() <= 0
 
 
 def info(raw: Mapping[str, Any], node: str, end: Exit | None) -> ContainerInfo:
@@ -194,6 +202,8 @@ def _state(raw: Mapping[str, Any], end: Exit | None) -> tuple[State, str]:
         return State.CREATED, "it is being made"
     if raw["status"] == "Starting":
         return State.STARTING, ""
+    if REBOOTING in raw["config"] and raw["config"].get(WANTED) == "running":
+        return State.STARTING, "it is being rebooted"
     if raw["status"] != "Stopped":
         return State.RUNNING, ""
     if raw["config"].get(WANTED) == "stopped":
