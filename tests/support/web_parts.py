@@ -35,6 +35,10 @@ HOST = loopback(250)
 """Where the tests have the web gateway listen: no other's outgoing connection takes a port of it."""
 
 
+Where = tuple[str, int]
+"""An address and a port."""
+
+
 @contextlib.contextmanager
 def running(*command: str | Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program from `with` to its end."""
@@ -84,9 +88,9 @@ def nginx(directory: Path, addresses: Collection[str]) -> Iterator[None]:
             process.wait(LIMIT)
 
 
-def ask(port: int, name: str, path: str = "/told", **headers: str) -> tuple[int, bytes]:
+def ask(at: Where, name: str, path: str = "/told", **headers: str) -> tuple[int, bytes]:
     """Ask over HTTP/1.1 for a path of a name; give status and body."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=LIMIT)
+    connection = http.client.HTTPConnection(*at, timeout=LIMIT)
     try:
         connection.request("GET", path, headers={"Host": name, **headers})
         answer = connection.getresponse()
@@ -95,9 +99,9 @@ def ask(port: int, name: str, path: str = "/told", **headers: str) -> tuple[int,
         connection.close()
 
 
-def told(port: int, name: str, path: str = "/told", **headers: str) -> dict[str, Any]:
+def told(at: Where, name: str, path: str = "/told", **headers: str) -> dict[str, Any]:
     """Give what web_server.py was asked."""
-    status, body = ask(port, name, path, **headers)
+    status, body = ask(at, name, path, **headers)
     assert status == 200, (status, body)
     answer: dict[str, Any] = json.loads(body)
     return answer
@@ -115,10 +119,10 @@ def curl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 class WebSocket:
-    """A WebSocket to web_server.py's /socket, through whatever listens at the port."""
+    """A WebSocket to web_server.py's /socket, through whatever listens at `at`."""
 
-    def __init__(self, port: int, name: str) -> None:
-        self._socket = socket.create_connection((HOST, port), LIMIT)
+    def __init__(self, at: Where, name: str) -> None:
+        self._socket = socket.create_connection(at, LIMIT)
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
             f"GET /socket HTTP/1.1\r\nHost: {name}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -154,8 +158,8 @@ class Load:
     `answers` counts bodies, `failures` holds what was not 200 and each connection that was cut.
     """
 
-    def __init__(self, port: int, name: str, clients: int = 4) -> None:
-        self._port, self._name = port, name
+    def __init__(self, at: Where, name: str, clients: int = 4) -> None:
+        self._at, self._name = at, name
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work) for _ in range(clients)]
         self.answers: dict[str, int] = {}
@@ -172,7 +176,7 @@ class Load:
             thread.join(LIMIT)
 
     def _work(self) -> None:
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=LIMIT)
+        connection = http.client.HTTPConnection(*self._at, timeout=LIMIT)
         try:
             # Without auto_open a connection that the other end closed is an error, and not made anew.
             connection.connect()

@@ -19,6 +19,7 @@ from tflocation.config import (
     parse,
 )
 from tflocation.limits import GIB, MIB
+from tflocation.web.settings import WEB_KEYS, WebSettings
 from tflocation.values import CONTROL_PORT, Address, default_name, parse_address, parse_duration, parse_size
 
 EXAMPLE = Path(__file__).parents[2] / "conf" / "tflocation.toml"
@@ -68,6 +69,38 @@ def test_every_setting_is_taken() -> None:
     assert (alice.containers, alice.memory, alice.volumes) == (3, 2 * GIB, MIB)
 
 
+def test_the_web_table_is_taken() -> None:
+    """Without it nothing is served; with it alone, on the usual ports; names get their one spelling."""
+    assert parse("", "f").web is None
+    assert parse("[web]", "f").web == WebSettings()
+    web = parse('[web]\nhttp = "off"\nhttps = "[::1]"\ndomains = ["A.Example."]\nresolver = "::1"', "f").web
+    assert web is not None
+    assert (web.http, web.https) == (None, Address("::1", 443))
+    assert web.domains == ("a.example",)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("web = 3", "web = 3: allowed is a table [web]"),
+        ("[web]\nhttpss = 1", "f.toml:2: web.httpss is not a setting; did you mean 'https'?"),
+        ('[web]\nhttp = "off"\nhttps = "off"', "http and https are both off"),
+        ('[web]\ndomains = ["a b"]', "allowed is a list of domain names"),
+        ('[web]\nresolver = "*:53"', 'allowed is the "address:port" of a name server'),
+        ('[web]\nacme_directory = "nowhere"', "the URL of an ACME directory"),
+        ('[web]\nacme_directory = "https://a/dir"', "acme_directory is set without acme_email"),
+        (
+            '[web]\nacme_directory = "https://a/dir"\nacme_email = "a@b"\nhttp = "off"',
+            "acme_directory is set with http or https off",
+        ),
+    ],
+)
+def test_mistakes_of_the_web_table_are_told(text: str, problem: str) -> None:
+    """Each in one line."""
+    (found,) = problems(text)
+    assert problem in found
+
+
 def test_the_example_shows_every_setting_and_the_defaults() -> None:
     """conf/tflocation.toml can be used as it is, and with its comment signs removed is the defaults."""
     text = EXAMPLE.read_text()
@@ -75,9 +108,11 @@ def test_the_example_shows_every_setting_and_the_defaults() -> None:
     shown = "\n".join(
         line.removeprefix("# ") for line in text.splitlines() if re.match(r"# (\[|\w+ = )", line)
     )
-    for key in (*KEYS, *LIMIT_KEYS):
+    for key in (*KEYS, *LIMIT_KEYS, *WEB_KEYS):
         assert re.search(rf"^{key} = ", shown, re.MULTILINE), key
     config = parse(shown, "f")
+    assert config.web is not None
+    assert (config.web.http, config.web.https) == (WebSettings().http, WebSettings().https)
     assert config.limits == Config().limits
     assert (config.listen, config.channel_listen) == (Config().listen, Config().channel_listen)
     assert (config.registries, config.cache_size) == (Config().registries, Config().cache_size)

@@ -20,7 +20,8 @@ HIGHEST_WEIGHT: Final = 256
 
 _REWRITE: Final = re.compile(
     r"(?P<host>[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?(:\d{1,5})?)?"
-    r"(?P<prefix>(/[A-Za-z0-9_.~!$&'()*+,;=:@-]+)*)/?"
+    # Nothing that means something to HAProxy's command line, such as the semicolon.
+    r"(?P<prefix>(/[A-Za-z0-9_.~-]+)*)/?"
 )
 
 

@@ -130,9 +130,9 @@ async def test_a_name_gets_a_certificate_and_keeps_it_fresh(parts: Parts, tmp_pa
     """
     async with gateway(parts, tmp_path) as serving:
         await serving.publish(PUBLISHED)
-        assert (await asyncio.to_thread(ask, parts.http, NAME))[0] == 503
+        assert (await asyncio.to_thread(ask, (HOST, parts.http), NAME))[0] == 503
         first = await until_shown(parts.https)
-        assert (await asyncio.to_thread(ask, parts.http, NAME))[0] == 307
+        assert (await asyncio.to_thread(ask, (HOST, parts.http), NAME))[0] == 307
         second = await until_shown(parts.https, first)
         for path in (tmp_path / "state").rglob("*"):
             assert not path.is_file() or path.stat().st_mode & 0o77 == 0, path
@@ -160,4 +160,4 @@ async def test_a_server_that_refuses_is_told_of_in_the_log(
         await serving.publish(PUBLISHED)
         text = "no certificate could be fetched"
         await asyncio.to_thread(wait_for, lambda: text in caplog.text, 30, "the line")
-        assert (await asyncio.to_thread(ask, parts.http, NAME))[0] == 503
+        assert (await asyncio.to_thread(ask, (HOST, parts.http), NAME))[0] == 503

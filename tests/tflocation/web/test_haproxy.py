@@ -55,6 +55,7 @@ class Proxy:
         for name in ("run", "certificates"):
             (directory / name).mkdir(exist_ok=True)
         self.http, self.https = http or free_port(), free_port()
+        self.at = HOST, self.http
         self.settings = WebSettings(Address(HOST, self.http), Address(HOST, self.https))
         self.haproxy = HAProxy(self.settings, Files(str(directory / "run"), str(directory / "certificates")))
         self.api = RuntimeApi(directory / "run" / "admin.sock")
@@ -90,16 +91,16 @@ async def test_names_lead_to_their_containers(tmp_path: Path) -> None:
     """In any case, with a port or a dot behind; other names lead nowhere."""
     async with proxy(tmp_path, site(ONE), Site("b.example", 1, (TWO,))) as running:
         for name in (NAME, NAME.upper(), f"{NAME}:8080", f"{NAME}."):
-            assert (await asyncio.to_thread(told, running.http, name))["server"] == ONE.name
-        assert (await asyncio.to_thread(told, running.http, "b.example"))["server"] == TWO.name
+            assert (await asyncio.to_thread(told, running.at, name))["server"] == ONE.name
+        assert (await asyncio.to_thread(told, running.at, "b.example"))["server"] == TWO.name
         for name in ("a.example", "x.www.a.example", "127.0.0.1"):
-            assert (await asyncio.to_thread(ask, running.http, name))[0] == 404
+            assert (await asyncio.to_thread(ask, running.at, name))[0] == 404
 
 
 async def test_containers_know_who_asked_for_what(tmp_path: Path) -> None:
     """The client's address, protocol and name travel in the customary headers."""
     async with proxy(tmp_path, site(ONE)) as running:
-        headers = (await asyncio.to_thread(told, running.http, NAME, "/x?y=z"))["headers"]
+        headers = (await asyncio.to_thread(told, running.at, NAME, "/x?y=z"))["headers"]
     assert headers["x-forwarded-for"] == "127.0.0.1"
     assert headers["x-forwarded-proto"] == "http"
     assert headers["host"] == headers["x-forwarded-host"] == NAME
@@ -109,10 +110,10 @@ async def test_host_and_path_are_rewritten(tmp_path: Path) -> None:
     """The container sees the Host header that it wants, and its own path before the request's."""
     wanted = site(ONE, host="inner:81", prefix="/app")
     async with proxy(tmp_path, wanted, Site("b.example", 1, (ONE,))) as running:
-        seen = await asyncio.to_thread(told, running.http, NAME, "/x?y=z")
+        seen = await asyncio.to_thread(told, running.at, NAME, "/x?y=z")
         assert (seen["path"], seen["headers"]["host"]) == ("/app/x?y=z", "inner:81")
         assert seen["headers"]["x-forwarded-host"] == NAME
-        assert (await asyncio.to_thread(told, running.http, "b.example", "/x"))["path"] == "/x"
+        assert (await asyncio.to_thread(told, running.at, "b.example", "/x"))["path"] == "/x"
 
 
 async def test_tls_is_served_and_plain_requests_are_sent_there(tmp_path: Path, authority: Authority) -> None:
@@ -132,7 +133,7 @@ async def test_tls_is_served_and_plain_requests_are_sent_there(tmp_path: Path, a
         assert done.stdout.startswith("HTTP/1.1 307"), done
         assert f"location: {url}" in done.stdout
         await running.serve(site(ONE))
-        assert (await asyncio.to_thread(ask, running.http, NAME))[0] == 200
+        assert (await asyncio.to_thread(ask, running.at, NAME))[0] == 200
 
 
 async def test_a_certificate_is_shown_for_its_name_alone(tmp_path: Path, authority: Authority) -> None:
@@ -170,9 +171,9 @@ async def test_changes_cut_no_request_and_no_connection(tmp_path: Path) -> None:
         slow = Site("slow.example", 1, (servers[0],))
         spoken = Site("spoken.example", 2, (ONE,))
         async with proxy(tmp_path, site(*servers), slow, spoken) as running:
-            download = asyncio.create_task(asyncio.to_thread(ask, running.http, "slow.example", "/slow"))
-            talk = await asyncio.to_thread(WebSocket, running.http, "spoken.example")
-            with Load(running.http, NAME) as load:
+            download = asyncio.create_task(asyncio.to_thread(ask, running.at, "slow.example", "/slow"))
+            talk = await asyncio.to_thread(WebSocket, running.at, "spoken.example")
+            with Load(running.at, NAME) as load:
                 for number in range(20):
                     present = [servers[(number + offset) % 4] for offset in range(1 + number % 3)]
                     others = (
@@ -201,8 +202,8 @@ async def test_a_change_that_is_refused_ends_in_a_reload_that_cuts_nothing(tmp_p
         present = site(*servers), Site("spoken.example", 2, (ONE,))
         async with proxy(tmp_path, *present) as running:
             before = await running.api.process()
-            talk = await asyncio.to_thread(WebSocket, running.http, "spoken.example")
-            with Load(running.http, NAME) as load:
+            talk = await asyncio.to_thread(WebSocket, running.at, "spoken.example")
+            with Load(running.at, NAME) as load:
                 await until(lambda: load.answers, "answers")
                 # What stands in the way of the next change.
                 assert "registered" in await running.api.ask(f"add server cluster-3/{ONE.name} {ONE.ip}:80")
@@ -211,29 +212,27 @@ async def test_a_change_that_is_refused_ends_in_a_reload_that_cuts_nothing(tmp_p
             assert load.failures == []
             assert await asyncio.to_thread(talk.echo, "still there") == "still there"
             talk.close()
-            assert (await asyncio.to_thread(told, running.http, "more.example"))["server"] == ONE.name
+            assert (await asyncio.to_thread(told, running.at, "more.example"))["server"] == ONE.name
 
 
 async def test_a_container_that_fails_gets_no_requests(tmp_path: Path) -> None:
     """What nobody listens at is passed over at once, and for good once its checks fail."""
     async with proxy(tmp_path, site(ONE, THREE)) as running:
         for _ in range(10):
-            assert (await asyncio.to_thread(told, running.http, NAME))["server"] == ONE.name
+            assert (await asyncio.to_thread(told, running.at, NAME))["server"] == ONE.name
         with web_server(THREE.ip, THREE.name):
-            await until(
-                lambda: told(running.http, NAME)["server"] == THREE.name, "the container that came up"
-            )
+            await until(lambda: told(running.at, NAME)["server"] == THREE.name, "the container that came up")
 
 
 @pytest.mark.slow
 async def test_slow_headers_hold_no_connection(tmp_path: Path) -> None:
     """A client that never ends its header is answered 408 and cut; others are served meanwhile."""
     async with proxy(tmp_path, site(ONE)) as running:
-        slow = [socket.create_connection((HOST, running.http), LIMIT) for _ in range(50)]
+        slow = [socket.create_connection(running.at, LIMIT) for _ in range(50)]
         for client in slow:
             client.settimeout(2 * LIMIT)
             client.sendall(f"GET / HTTP/1.1\r\nHost: {NAME}\r\n".encode())
-        assert (await asyncio.to_thread(ask, running.http, NAME))[0] == 200
+        assert (await asyncio.to_thread(ask, running.at, NAME))[0] == 200
 
         def answers() -> list[bytes]:
             return [client.recv(100)[:12] for client in slow]
@@ -247,7 +246,7 @@ async def test_one_address_cannot_take_all_connections(tmp_path: Path) -> None:
     """Beyond its share a client is cut off, while another address is served."""
     async with proxy(tmp_path, site(ONE)) as running, AsyncExitStack() as stack:
         connections = [
-            stack.enter_context(socket.create_connection((HOST, running.http), LIMIT))
+            stack.enter_context(socket.create_connection(running.at, LIMIT))
             for _ in range(FROM_ONE_ADDRESS + 2)
         ]
         watched = select.poll()
@@ -268,8 +267,8 @@ async def test_it_comes_back_after_it_died(tmp_path: Path) -> None:
         os.kill(worker, signal.SIGKILL)
         await until(lambda: running.haproxy.trouble, "the death to be noticed")
         await running.serve(site(ONE), Site("b.example", 1, (TWO,)))
-        assert (await asyncio.to_thread(told, running.http, NAME))["server"] == ONE.name
-        assert (await asyncio.to_thread(told, running.http, "b.example"))["server"] == TWO.name
+        assert (await asyncio.to_thread(told, running.at, NAME))["server"] == ONE.name
+        assert (await asyncio.to_thread(told, running.at, "b.example"))["server"] == TWO.name
 
 
 async def test_a_taken_port_is_told(tmp_path: Path) -> None:
@@ -281,7 +280,7 @@ async def test_a_taken_port_is_told(tmp_path: Path) -> None:
             await until(lambda: "Address already in use" in found.haproxy.trouble, "the reason")
             taken.close()
             await found.serve(site(ONE))
-            assert (await asyncio.to_thread(ask, found.http, NAME))[0] == 200
+            assert (await asyncio.to_thread(ask, found.at, NAME))[0] == 200
         finally:
             await found.haproxy.close()
 
