@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,17 +83,15 @@ def podman(directory: Path) -> Iterator[Podman]:
     assert PROGRAM is not None, "apt install podman"
     directory.mkdir(parents=True)
     running = Podman(directory / "podman.sock")
-    storage = [
-        f"--root={directory / 'root'}",
-        f"--runroot={directory / 'run'}",
-        f"--tmpdir={directory / 'tmp'}",
-    ]
-    command = [PROGRAM, *storage, "--storage-driver=vfs", "system", "service", "--time=0", running.host]
-    with (directory / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            wait_for(running.socket.exists, START_LIMIT, f"podman's socket; see {directory / 'log'}")
-            yield running
-        finally:
-            process.terminate()
-            process.wait(START_LIMIT)
-            shutil.rmtree(directory, ignore_errors=True)
+    # Podman takes no longer runroot than 50 characters.
+    with tempfile.TemporaryDirectory(prefix="tfd-") as runroot, (directory / "log").open("wb") as log:
+        storage = [f"--root={directory / 'root'}", f"--runroot={runroot}", f"--tmpdir={directory / 'tmp'}"]
+        command = [PROGRAM, *storage, "--storage-driver=vfs", "system", "service", "--time=0", running.host]
+        with subprocess.Popen(command, stdout=log, stderr=log) as process:
+            try:
+                wait_for(running.socket.exists, START_LIMIT, f"podman's socket; see {directory / 'log'}")
+                yield running
+            finally:
+                process.terminate()
+                process.wait(START_LIMIT)
+                shutil.rmtree(directory, ignore_errors=True)

@@ -44,7 +44,7 @@ def _expose(options: Options, container: "Container", port: int) -> "Tunnel":
     except PermissionError:
         tunnel = _attach(options, container, port, 0)
     except OSError as error:
-        raise _failed(local, error) from error
+        raise _failed(error) from error
     logging.info(
         "Local port %d is for root alone: port %d is reached on %d; --offset chooses others",
         *(local, port, tunnel.localport),
@@ -56,15 +56,13 @@ def _attach(options: Options, container: "Container", remote: int, local: int) -
     try:
         return container.attach_tunnel(remote, localport=local, bind=options.bind)
     except OSError as error:
-        raise _failed(local, error) from error
+        raise _failed(error) from error
     except (ValueError, RuntimeError) as error:
         raise FailedError(f"{FAILURE} {error}") from error
 
 
-def _failed(local: int, error: OSError) -> FailedError:
-    return FailedError(
-        f"{FAILURE} local port {local}: {error.strerror or error}; choose another with --publish or --offset"
-    )
+def _failed(error: OSError) -> FailedError:
+    return FailedError(f"{FAILURE} {error.strerror or error}; choose another port with --publish or --offset")
 
 
 def exposed_ports(description: dict[str, Any]) -> list[int]:

@@ -21,6 +21,7 @@ def test_a_shell(user: User) -> None:
         screen.wait_for(b"ready> ")
         assert screen.raw
         screen.send(b"cat\r")
+        screen.wait_for(b"cat\r\n")
         screen.send(b"there and back\r")
         screen.wait_for(b"there and back\r\nthere and back\r\n")
         screen.send(b"\x03")
