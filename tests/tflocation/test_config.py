@@ -73,7 +73,7 @@ def test_the_web_table_is_taken() -> None:
     """Without it nothing is served; with it alone, on the usual ports; names get their one spelling."""
     assert parse("", "f").web is None
     assert parse("[web]", "f").web == WebSettings()
-    web = parse('[web]\nhttp = "off"\nhttps = "[::1]"\ndomains = ["A.Example."]\nresolver = "::1"', "f").web
+    web = parse('[web]\nhttp = "off"\nhttps = "[::1]"\ndomains = ["A.Example."]\nresolver = "[::1]"', "f").web
     assert web is not None
     assert (web.http, web.https) == (None, Address("::1", 443))
     assert web.domains == ("a.example",)

@@ -25,8 +25,9 @@ FOREVER = ("sleep", "1000000")
 class Holder:
     """A session of an account; `pipes` are those of all sessions that are still attached to."""
 
-    def __init__(self, client: Client, pipes: list[PipeClient]) -> None:
+    def __init__(self, client: Client, account: str, pipes: list[PipeClient]) -> None:
         self.client = client
+        self.account = account
         self.call = client.call
         self._pipes = pipes
 
@@ -111,8 +112,7 @@ def join(location: Location, pipes: list[PipeClient]) -> Iterator[Callable[[], H
         invite = parse_invite(location.invite(f"account-{next(numbers)}"))
         client = Client(invite.port, invite.public).open()
         clients.append(client)
-        client.call("join", token=invite.token)
-        return Holder(client, pipes)
+        return Holder(client, client.call("join", token=invite.token)["account"], pipes)
 
     yield join
     for client in clients:
@@ -128,7 +128,7 @@ def again(location: Location, pipes: list[PipeClient]) -> Iterator[Callable[[Hol
         invite = parse_invite(location.invite(f"unused-{new_uuid()}"))
         client = Client(invite.port, invite.public, pair=holder.client.pair).open(CREATE_LIMIT)
         clients.append(client)
-        return Holder(client, pipes)
+        return Holder(client, holder.account, pipes)
 
     yield again
     for client in clients:

@@ -1,20 +1,20 @@
 """The gateway: what is published, as containers come and go and the service restarts."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from tests.support.memory_engine import MemoryEngine
 from tests.support.product import free_port
 from tests.support.waiting import wait_for
-from tests.support.web_parts import HOST, LIMIT, Where, ask, loopback, told, web_server
+from tests.support.web_parts import HOST, LIMIT, Where, ask, loopback, web_server
 from tfd.protocol.errors import CommandError
-from tflocation.engines.interface import ContainerInfo, Engine, State
+from tflocation.engines.interface import ContainerInfo, State
 from tflocation.inventory import Inventory
 from tflocation.values import Address
 from tflocation.web.clusters import Cluster
@@ -71,7 +71,7 @@ class Setting:
         """Run a gateway over them."""
         found = Gateway(
             WebSettings(Address(*self.at), None),
-            cast("Engine", MemoryEngine()),
+            MemoryEngine(),
             self.inventory,
             self.directory / "state",
             self.directory / "run",
@@ -83,15 +83,15 @@ class Setting:
             await found.close()
 
     async def answers(self) -> set[str]:
-        """Give the names of the containers that answer, or the status where none does."""
+        """Give the names of the containers that answer, and the statuses where none does."""
+        return {await asyncio.to_thread(self._answer) for _ in range(6)}
 
-        def look() -> set[str]:
-            status = ask(self.at, NAME)[0]
-            if status != 200:
-                return {str(status)}
-            return {told(self.at, NAME)["server"] for _ in range(6)}
-
-        return await asyncio.to_thread(look)
+    def _answer(self) -> str:
+        try:
+            status, body = ask(self.at, NAME)
+        except ConnectionRefusedError:
+            return "nobody listens"
+        return str(json.loads(body)["server"]) if status == 200 else str(status)
 
     async def until(self, wanted: set[str]) -> None:
         """Wait until just these answer."""
