@@ -47,8 +47,17 @@ def _marks(module: ast.Module) -> Iterator[tuple[str, str]]:
             continue
         for mark in node.decorator_list:
             if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.covers":
-                for argument in mark.args:
-                    yield node.name, ast.literal_eval(argument)
+                for name in ast.literal_eval(ast.Tuple(_flat(mark.args), ast.Load())):
+                    yield node.name, name
+
+
+def _flat(arguments: list[ast.expr]) -> list[ast.expr]:
+    """Give the arguments with tuples that are unpacked among them taken apart."""
+    flat: list[ast.expr] = []
+    for argument in arguments:
+        unpacked = argument.value if isinstance(argument, ast.Starred) else None
+        flat += unpacked.elts if isinstance(unpacked, ast.Tuple) else [argument]
+    return flat
 
 
 def document() -> str:
