@@ -19,8 +19,8 @@ from tflocation.config import (
     parse,
 )
 from tflocation.limits import GIB, MIB
-from tflocation.web.settings import WEB_KEYS, WebSettings
 from tflocation.values import CONTROL_PORT, Address, default_name, parse_address, parse_duration, parse_size
+from tflocation.web.settings import WEB_KEYS, WebSettings
 
 EXAMPLE = Path(__file__).parents[2] / "conf" / "tflocation.toml"
 
