@@ -44,31 +44,14 @@ class Callbacks:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
 
-    @property
-    def here(self) -> bool:
-        """Whether the caller is a callback."""
-        return threading.current_thread() is self._thread
-
-    def drain(self, timeout: float) -> bool:
-        """Wait until all that were put are over, at most `timeout` seconds; not for the caller itself."""
-        thread = self._thread
-        if thread is None or self.here:
-            return True
-        done = threading.Event()
-        self.put(done.set)
-        return done.wait(timeout)
-
     def call(self, function: Callable[..., object] | None, *args: object) -> None:
-        """Call one in the caller's thread; what it raises is treated as if it ran in ours."""
+        """Call one in the caller's thread. An exception is treated as in ours; Ctrl-C is the caller's."""
         if function is None:
             return
         try:
             call_fitting(function, args)
-        except BaseException as error:
-            logging.getLogger(__name__).warning(
-                "A callback raised %s; the traceback follows.", type(error).__name__, exc_info=error
-            )
-            self._failed(error)
+        except Exception as error:  # noqa: BLE001 - user code may raise anything
+            self._tell(error)
 
     def _run(self) -> None:
         while True:
@@ -77,7 +60,16 @@ class Callbacks:
                     self._thread = None
                     return
                 function, args = self._waiting.popleft()
-            self.call(function, *args)
+            try:
+                call_fitting(function, args)
+            except BaseException as error:
+                self._tell(error)
+
+    def _tell(self, error: BaseException) -> None:
+        logging.getLogger(__name__).warning(
+            "A callback raised %s; the traceback follows.", type(error).__name__, exc_info=error
+        )
+        self._failed(error)
 
 
 def call_fitting(function: Callable[..., Any], args: tuple[object, ...]) -> object:
@@ -88,15 +80,26 @@ def call_fitting(function: Callable[..., Any], args: tuple[object, ...]) -> obje
 def _parameters(function: Callable[..., object], most: int) -> int:
     """Give how many positional arguments a callable takes, up to `most`.
 
-    Read from the code object: inspect.signature would cost a megabyte of memory for this one question.
+    Read from the code object where there is one: importing inspect costs a megabyte of memory.
     """
-    bound = 1 if getattr(function, "__self__", None) is not None else 0
     plain = getattr(function, "__func__", function)
     code = getattr(plain, "__code__", None)
-    if code is None and not isinstance(function, type):
-        plain = getattr(type(function).__call__, "__func__", type(function).__call__)
-        code = getattr(plain, "__code__", None)
-        bound = 1
-    if code is None or code.co_flags & _POSITIONAL:
+    if code is None:
+        return _inspected(function, most)
+    if code.co_flags & _POSITIONAL:
         return most
+    bound = 1 if plain is not function else 0
     return min(most, int(code.co_argcount) - bound)
+
+
+def _inspected(function: Callable[..., object], most: int) -> int:
+    import inspect
+
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return most  # of some built-in functions nothing is known
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+        return most
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return min(most, sum(parameter.kind in positional for parameter in parameters))
