@@ -62,7 +62,7 @@ class Callbacks:
                 function, args = self._waiting.popleft()
             try:
                 call_fitting(function, args)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - SystemExit would end the thread unseen
                 self._tell(error)
 
     def _tell(self, error: BaseException) -> None:
