@@ -71,6 +71,8 @@ class Attachment:
         self._channel: Channel | None = None
         self._to_channel: list[bytes | memoryview] = []
         self._ending = False
+        self._left = False
+        """Whether the location ended the channel before we did."""
         self._closed = False
         self._limit: Timer | None = self._loop.call_later(
             OPEN_LIMIT, lambda: self._fail(f"no answer on the channel within {OPEN_LIMIT:g} s")
@@ -171,6 +173,8 @@ class Attachment:
             self._read()
         if not self._closed:
             self.flush()
+        if not self._closed and not self._to_channel and self._channel is not None and self._channel.ended:
+            self._finish()
 
     def _read(self) -> None:
         assert self._socket is not None
@@ -196,11 +200,10 @@ class Attachment:
             return
         # Without pieces too: an acknowledgement makes room.
         self._received(pieces)
-        if self._channel is not None and self._channel.ended and not self._closed:
-            self._finish()
 
     def _pieces(self, frames: list[Frame]) -> list[Piece]:
         pieces: list[Piece] = []
+        assert self._channel is not None
         for frame in frames:
             if frame.type is FrameType.DATA:
                 pieces += self._pipe.receive(frame.payload)
@@ -209,8 +212,11 @@ class Attachment:
                 self._stop_timer()
             elif frame.type is FrameType.REFUSED:
                 raise ChannelError(frame.payload.decode("utf-8", "replace"))
+            elif frame.type is FrameType.RESET:
+                raise ChannelError("the location reset the channel")
             elif not self._ending:
-                raise ChannelError("the location closed the channel")
+                self._left = True
+                self._end(self._channel)
         return pieces
 
     def _finish(self) -> None:
@@ -225,16 +231,18 @@ class Attachment:
             else:
                 connection.close()
         self._closed = True
-        self._ended()
+        self._tell("the location closed the channel")
 
     def _fail(self, reason: str) -> None:
         if not self._closed:
-            over = self._ending
             self.close()
-            if over:
-                self._ended()
-            else:
-                self._lost(reason)
+            self._tell(reason)
+
+    def _tell(self, reason: str) -> None:
+        if self._ending and not self._left:
+            self._ended()
+        else:
+            self._lost(reason)
 
     def _stop_timer(self) -> None:
         if self._limit is not None:

@@ -22,6 +22,9 @@ DESTROY_LIMIT: Final = 240.0
 REBOOT_LIMIT: Final = 60.0
 """Seconds for the location to do these."""
 
+NOT_STARTED: Final = -1
+"""What a termination callback gets for a container that could not be made."""
+
 LAST_WORDS: Final = 5.0
 """Seconds without any output after which a container that has ended is taken to have said all."""
 
@@ -180,6 +183,7 @@ class Lifetime:
             if self._claim():
                 log.error("Container %s was not started: %s", as_text(container.uuid), answer.message)
                 container.mark_as_dead()
+                self._connection.callbacks.put(container.termination_callback, container, NOT_STARTED)
             container.mark_as_failed(answer.message)
             container.node().forget(container)
             return
