@@ -73,11 +73,20 @@ def connected(options: argparse.Namespace, *, quiet: bool = True) -> "Iterator[L
     """Connect to the location that the options name, and disconnect at the end; raises as Location does."""
     from tfnz.location import Location
 
+    if quiet:
+        silence()
     location = Location(location=options.location, location_ip=options.local, quiet=quiet)
     try:
         yield location
     finally:
         location.disconnect()
+
+
+def silence() -> None:
+    """Have no log line go to stderr: the command says itself, in one line, what failed."""
+    import logging
+
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import argparse
 import base64
 from typing import TYPE_CHECKING
 
+from tfd.protocol.keys import z85_decode
 from tfnz import account
 from tfnz.cli.generic import connected
 from tfnz.cli.manage.adding import add_command, add_group, json_option
@@ -40,7 +41,7 @@ def _show(options: argparse.Namespace) -> int:
         document = {
             "location": location.location,
             "account": welcome.account,
-            "role": welcome.role,
+            "role": welcome.role.name.lower(),
             "key": base64.b64encode(location.user_pk).decode(),
         }
     if options.json:
@@ -58,11 +59,16 @@ def _list(options: argparse.Namespace) -> int:
         print(show_json(listed))
         return 0
     rows = [
-        (one["name"], one["role"], "revoked" if one["revoked"] else "joined", one["key"])
+        (one["name"], one["role"], "revoked" if one["revoked"] else "joined", _base64(one["key"]))
         for one in sorted(listed, key=lambda one: str(one["name"]))
     ]
     print(show_table(("NAME", "ROLE", "STATE", "KEY"), rows))
     return 0
+
+
+def _base64(key: str) -> str:
+    """Give a key as it stands in ~/.20ft; the location tells it in z85."""
+    return base64.b64encode(z85_decode(key)).decode()
 
 
 def _invite(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from tfnz.cli.generic import silence
 from tfnz.cli.manage.adding import add_command
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def add(commands: "Commands") -> None:
 def _join(options: argparse.Namespace) -> int:
     from tfnz import account
 
+    silence()
     name = account.join(options.invite)
     print(f"Created OK for: {name}")
     return 0

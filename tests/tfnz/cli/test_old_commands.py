@@ -1,0 +1,69 @@
+"""The original's commands against a real engine: their output, word for word, and their exit codes."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from tests.support.product import Location
+from tests.support.user import User
+
+pytestmark = pytest.mark.engine
+UUID = r"[2-9A-HJ-NP-Za-km-z]{22}"
+
+
+def said(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr."""
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_volumes_are_created_listed_and_destroyed(user: User) -> None:
+    """By uuid and by tag; names alone are printed."""
+    code, plain, errors = said(user.run("create", program="tfvolumes"))
+    assert (code, errors) == (0, "")
+    assert re.fullmatch(f"{UUID}\n", plain)
+    code, tagged, _ = said(user.run("create", "--sync", "Data", program="tfvolumes"))
+    assert code == 0
+    assert re.fullmatch(f"{UUID}:data\n", tagged)
+
+    assert sorted(said(user.run("list", program="tfvolumes"))[1].split()) == sorted(
+        [plain.strip(), tagged.strip()]
+    )
+    code, output, errors = said(user.run("create", "data", program="tfvolumes"))
+    assert (code, errors) == (1, "")
+    assert "data" in output
+
+    assert said(user.run("destroy", f"data:{tagged[:22]}", program="tfvolumes")) == (0, "", "")
+    assert said(user.run("destroy", plain.strip(), program="tfvolumes")) == (0, "", "")
+    assert said(user.run("list", program="tfvolumes")) == (0, "", "")
+
+
+@pytest.mark.parametrize("arguments", [["destroy", "nothing"], ["destroy", "a:b:c"], ["create", "two words"]])
+def test_wrong_volumes_are_one_line_on_stdout(user: User, arguments: list[str]) -> None:
+    """With exit code 1."""
+    code, output, errors = said(user.run(*arguments, program="tfvolumes"))
+
+    assert (code, errors) == (1, "")
+    assert len(output.strip().split("\n")) == 1
+
+
+def test_resources_are_json(user: User, sdk_location: Location) -> None:
+    """The location's name, nodes by their keys with statistics, and names of what the account has."""
+    code, output, errors = said(user.run(program="tfresources"))
+    document = json.loads(output)
+
+    assert (code, errors) == (0, "")
+    assert list(document) == ["location", "nodes", "volumes", "externals", "endpoints"]
+    assert document["location"] == sdk_location.name
+    assert document["nodes"]
+    assert output.startswith('{\n  "location"')
+
+
+def test_an_image_that_is_not_local_is_not_cached(user: User) -> None:
+    """Where there is no local engine, that is said."""
+    code, _, errors = said(user.run("nosuchimage", program="tfcache"))
+
+    assert code == 1
+    assert "Traceback" not in errors
+    assert said(user.run("nosuchimage", program="tfdescribe"))[0] == 1
