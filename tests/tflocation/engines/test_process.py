@@ -18,6 +18,7 @@ def test_script_is_a_script_whatever_is_in_it(args: list[str], environment: dict
     script = start_script(
         ProcessSpec(tuple(args), cwd=f"/{cwd}", environment=environment),
         gateway="10.0.0.1",
+        hosts="",
         mounts=[f"/{cwd}"],
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import shell, written
-from tflocation.engines.interface import Exists, InUse, NoSpace, NotFound
+from tflocation.engines.interface import InUse, NoSpace, NotFound
 from tflocation.engines.lxd.engine import LxdEngine
 
 pytestmark = pytest.mark.engine
@@ -77,19 +77,17 @@ async def test_rollback_under_a_running_container(engine: LxdEngine, name: str, 
     for content in ("old", "new"):
         (tmp_path / content).write_text(content)
     await engine.put_file(container.id, "/data/file", tmp_path / "old")
-    await engine.snapshot_volume("tester", name, "before")
+    await engine.snapshot_volume("tester", name)
     await engine.put_file(container.id, "/data/file", tmp_path / "new")
 
-    await engine.rollback_volume("tester", name, "before")
+    await engine.rollback_volume("tester", name)
 
     assert await engine.fetch_file(container.id, "/data/file", 100) == b"old"
     assert len([volume for volume in await engine.volumes() if volume.name == name]) == 1
-    with pytest.raises(Exists):
-        await engine.snapshot_volume("tester", name, "before")
     with pytest.raises(NotFound):
-        await engine.rollback_volume("tester", name, "never")
+        await engine.rollback_volume("tester", "test/unknown")
     with pytest.raises(NotFound):
-        await engine.snapshot_volume("tester", "test/unknown", "before")
+        await engine.snapshot_volume("tester", "test/unknown")
 
 
 async def test_full_volume_says_so(engine: LxdEngine, name: str, tmp_path: Path) -> None:

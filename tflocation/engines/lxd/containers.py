@@ -32,12 +32,10 @@ from tflocation.engines.lxd.network import addresses, choose_address
 from tflocation.engines.lxd.process import (
     EXIT,
     HOSTS,
-    START,
     WAKE_UP,
     Exit,
     hosts_file,
     parse_exit,
-    start_script,
 )
 from tflocation.engines.lxd.turns import Turns
 
@@ -97,7 +95,9 @@ class Containers:
                 await self._remove(name)
             try:
                 await self._make(name, spec)
-                await self._begin(await self._get_raw(name))
+                if spec.holder:
+                    await self._keep(name)
+                await self._start(name)
             except EngineUnavailable:
                 raise  # it is marked: the next try removes it
             except BaseException:
@@ -217,13 +217,17 @@ class Containers:
         """Start it, with what it ships with kept before the first time."""
         name = raw["name"]
         if raw["config"].get(instances.RESETS) == "true" and instances.never_ran(raw):
-            with suppress(Exists):
-                what = f"snapshot of container {name}"
-                body = {"name": _BOOTED, "stateful": False}
-                await self._client.operation("POST", f"/1.0/instances/{name}/snapshots", what=what, body=body)
+            await self._keep(name)
         await self._start(name)
         if instances.REBOOTING in raw["config"]:
             await self._rebooted(name)
+
+    async def _keep(self, name: str) -> None:
+        """Keep what it ships with."""
+        with suppress(Exists):
+            what = f"snapshot of container {name}"
+            body = {"name": _BOOTED, "stateful": False}
+            await self._client.operation("POST", f"/1.0/instances/{name}/snapshots", what=what, body=body)
 
     async def _reset(self, name: str, config: dict[str, str]) -> None:
         """Give it the file system that it shipped with. The engine takes the old `config` back as well."""
@@ -232,7 +236,11 @@ class Containers:
         raw = await self._get_raw(name)
         ours = {key: value for key, value in config.items() if not key.startswith("volatile.")}
         kept = {key: value for key, value in raw["config"].items() if key.startswith("volatile.")}
-        await self._client.operation("PUT", path, what=what, body={**raw, "config": ours | kept})
+        config = {**ours, **kept, **instances.FRESH}
+        await self._client.operation("PUT", path, what=what, body={**raw, "config": config})
+        if known := instances.hosts({"config": config}):
+            text = hosts_file(name, raw["devices"]["eth0"]["ipv4.address"], known)
+            await self._files.put(name, HOSTS, text.encode())
 
     async def _rebooted(self, name: str) -> None:
         raw = await self._get_raw(name)
@@ -263,23 +271,13 @@ class Containers:
                 f"/1.0/storage-pools/{self._place.pool}/volumes/custom/{volume_id(spec.account, volume)}",
                 what=f"volume {volume}",
             )
-        address = await self._create(name, spec, fingerprint)
-        gateway = str(self._place.gateway.ip)
-        mounts = [mount for _, mount in spec.volumes]
-        script = start_script(
-            spec.process,
-            gateway=gateway,
-            mounts=mounts,
-            terminal=spec.terminal,
-            waits=instances.waits(spec),
-        )
-        await self._files.put(name, START, script.encode(), 0o755)
-        await self._files.put(name, HOSTS, hosts_file(name, str(address), {}).encode())
+        await self._create(name, spec, fingerprint)
         for path, file in spec.files.items():
             await self._files.put_new(name, path, file.source, file.mode)
-        await self.configure(name, {instances.MADE: "made"})
+        if spec.files:
+            await self.configure(name, {instances.MADE: "made"})
 
-    async def _create(self, name: str, spec: ContainerSpec, fingerprint: str) -> IPv4Address:
+    async def _create(self, name: str, spec: ContainerSpec, fingerprint: str) -> None:
         """Make the instance with an address that no other one has, whoever else makes some now."""
         refused: set[IPv4Address] = set()
         for _ in range(_ADDRESS_TRIES):
@@ -295,7 +293,7 @@ class Containers:
                     for raw in await self.raw()
                     if raw["name"] != name
                 ):
-                    return address
+                    return
                 refused.add(address)
                 await self._remove(name)
         raise EngineError(f"container {spec.name}: every address was taken by another program at that moment")

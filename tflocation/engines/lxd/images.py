@@ -15,7 +15,7 @@ from typing import Any
 
 from tflocation.engines.interface import EngineError, Exists, ImageInfo, NoSpace, NotFound
 from tflocation.engines.lxd.client import Client
-from tflocation.engines.lxd.process import DIRECTORY
+from tflocation.engines.lxd.process import DIRECTORY, SCRIPT_KEY, START
 
 PUBLISH_LIMIT = 1800.0  # seconds for reading, packing and storing one image
 BUSYBOX = Path("/usr/bin/busybox")
@@ -23,6 +23,9 @@ _CHUNK = 1 << 18
 _DIGEST = "tfd.digest"
 _NAMES = "tfd.names"
 _METADATA = "tfd.metadata"
+_FORM = "tfd.form"  # what a container of it is made with; one of another form is brought anew
+_CURRENT_FORM = "2"
+_START_TEMPLATE = "start.tpl"
 
 
 class Images:
@@ -69,7 +72,7 @@ class Images:
         found = []
         for raw in answer.metadata or []:
             properties = raw.get("properties") or {}
-            if _DIGEST in properties:
+            if _DIGEST in properties and properties.get(_FORM) == _CURRENT_FORM:
                 image = ImageInfo(
                     properties[_DIGEST],
                     tuple(json.loads(properties.get(_NAMES, "[]"))),
@@ -106,6 +109,7 @@ class Images:
             _DIGEST: digest,
             _NAMES: json.dumps(names),
             _METADATA: json.dumps(dict(metadata)),
+            _FORM: _CURRENT_FORM,
         }
         boundary = secrets.token_hex(16)
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}", "filename": "image.tar"}
@@ -120,18 +124,27 @@ class Images:
 
 
 def _metadata_archive(properties: Mapping[str, str]) -> bytes:
-    """Give the archive that describes the image; its metadata.yaml is JSON, which YAML includes."""
+    """Give the archive that describes the image; its metadata.yaml is JSON, which YAML includes.
+
+    The engine writes the start script, which it finds in the container's configuration, before the first
+    start. Not later: it would follow the links of whoever was there first.
+    """
     description = {
         "architecture": platform.machine(),
         "creation_date": int(time.time()),
         "properties": properties,
+        "templates": {START: {"when": ["create"], "template": _START_TEMPLATE}},
     }
-    content = json.dumps(description).encode()
+    files = {
+        "metadata.yaml": json.dumps(description),
+        f"templates/{_START_TEMPLATE}": f'{{{{ config_get("{SCRIPT_KEY}", "") }}}}',
+    }
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        member = tarfile.TarInfo("metadata.yaml")
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text.encode()))
     return archive.getvalue()
 
 

@@ -11,7 +11,15 @@ from typing import Any
 
 from tflocation.engines.interface import ContainerInfo, ContainerSpec, EngineError, State
 from tflocation.engines.lxd.network import interface_device, raw_config
-from tflocation.engines.lxd.process import DEFAULT_PATH, DIRECTORY, WOKEN, Exit
+from tflocation.engines.lxd.process import (
+    DEFAULT_PATH,
+    DIRECTORY,
+    SCRIPT_KEY,
+    WOKEN,
+    Exit,
+    hosts_file,
+    start_script,
+)
 
 DEFAULT_PROCESSES = 4096  # a fork bomb ends here
 SHUTDOWN_LIMIT = 10  # seconds that a process has when the machine goes down
@@ -56,13 +64,26 @@ class Place:
     maker: str
 
 
+# The engine writes the start script before the next start: when its file system is as it was made.
+FRESH = {"volatile.apply_template": "create"}
+
+
 def instance_body(
     spec: ContainerSpec, fingerprint: str, address: IPv4Address, place: Place, guest_api: str
 ) -> dict[str, Any]:
     """Give the request that makes the instance; `guest_api` is the key that turns the engine's guest API off.
 
-    It is not started, and marked as unfinished.
+    It is not started, and marked as unfinished where files are still to be put into it.
     """
+    name = container_id(spec.account, spec.name, spec.key)
+    script = start_script(
+        spec.process,
+        gateway=str(place.gateway.ip),
+        hosts=hosts_file(name, str(address), {}),
+        mounts=[mount for _, mount in spec.volumes],
+        terminal=spec.terminal,
+        waits=waits(spec),
+    )
     config = {
         "boot.autostart": "false",  # nothing runs before the firewall is there
         "boot.host_shutdown_timeout": str(SHUTDOWN_LIMIT),
@@ -71,7 +92,7 @@ def instance_body(
         guest_api: "false",
         "limits.processes": str(spec.processes or DEFAULT_PROCESSES),
         "raw.lxc": raw_config(place.gateway, address, terminals=1 if spec.terminal else 0),
-        MADE: "creating",
+        MADE: "creating" if spec.files else "made",
         MAKER: place.maker,
         WANTED: "running",
         f"{_OWN}account": spec.account,
@@ -83,6 +104,7 @@ def instance_body(
         ASLEEP: json.dumps(spec.asleep),
         WAITING: json.dumps(waits(spec)),
         RESETS: json.dumps(bool(spec.holder)),
+        SCRIPT_KEY: script,
         _ENVIRONMENT: json.dumps({"PATH": DEFAULT_PATH, **spec.process.environment}),
     }
     if spec.tag is not None:
@@ -100,7 +122,7 @@ def instance_body(
         source = volume_id(spec.account, volume)
         devices[f"volume{number}"] = {"type": "disk", "pool": place.pool, "source": source, "path": mount}
     return {
-        "name": container_id(spec.account, spec.name, spec.key),
+        "name": name,
         "type": "container",
         "source": {"type": "image", "fingerprint": fingerprint},
         "profiles": [],
@@ -200,6 +222,8 @@ def info(raw: Mapping[str, Any], node: str, end: Exit | None) -> ContainerInfo:
 def _state(raw: Mapping[str, Any], end: Exit | None) -> tuple[State, str]:
     if not is_made(raw):
         return State.CREATED, "it is being made"
+    if raw["status"] == "Stopped" and never_ran(raw) and raw["config"].get(WANTED) == "running":
+        return State.CREATED, "it is being made"
     if raw["status"] == "Starting":
         return State.STARTING, ""
     if REBOOTING in raw["config"] and raw["config"].get(WANTED) == "running":
@@ -212,6 +236,12 @@ def _state(raw: Mapping[str, Any], end: Exit | None) -> tuple[State, str]:
         return State.FAILED, "it was killed, or never ran"
     way = f"was killed by signal {end.code - 128}" if end.code > 128 else f"ended with exit code {end.code}"
     return State.FAILED if end.code else State.STOPPED, end.reason or f"its process {way}"
+
+
+def hosts(raw: Mapping[str, Any]) -> dict[str, str]:
+    """Give the names, and their addresses, that the container knows."""
+    found: dict[str, str] = json.loads(raw["config"].get(HOSTS, "{}"))
+    return found
 
 
 def connections(raw: Mapping[str, Any]) -> Sequence[str]:

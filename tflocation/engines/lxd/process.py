@@ -14,6 +14,7 @@ from tflocation.engines.processes import ExecSpec
 DIRECTORY = "/.tfd"
 BUSYBOX = f"{DIRECTORY}/busybox"
 START = f"{DIRECTORY}/start"
+SCRIPT_KEY = "user.tfd.start"  # of the container's configuration: what the engine writes to START
 HOSTS = f"{DIRECTORY}/hosts"
 EXIT = f"{DIRECTORY}/exit"
 WAKE = f"{DIRECTORY}/wake"
@@ -52,6 +53,7 @@ mount -t mqueue -o nosuid,nodev,noexec mqueue /dev/mqueue
 [ -k /tmp ] || chmod 1777 /tmp
 rm -f /etc/resolv.conf /etc/hosts
 printf 'nameserver %s\\n' {gateway} >/etc/resolv.conf
+[ -e {hosts} ] || printf %s {known} >{hosts}
 cat {hosts} >/etc/hosts
 [ -s /etc/passwd ] || echo root:x:0:0:root:/root:/bin/sh >/etc/passwd
 cut -d: -f3 /etc/passwd | grep -qx {uid} || echo tfd{uid}:x:{uid}:{gid}::/:/bin/sh >>/etc/passwd
@@ -154,11 +156,12 @@ def start_script(
     process: ProcessSpec,
     *,
     gateway: str,
+    hosts: str,
     mounts: Sequence[str],
     terminal: bool = False,
     waits: bool = False,
 ) -> str:
-    """Write the script for one container. `mounts` are the mount points of its volumes.
+    """Write the script for one container. `hosts` is its first /etc/hosts, `mounts` are its volumes' places.
 
     An empty volume is given to the process's user, as people know it from other container engines. With
     `terminal` the console is the process's own; one that `waits` begins when woken.
@@ -174,6 +177,7 @@ def start_script(
         exit=EXIT,
         told=_TOLD,
         hosts=HOSTS,
+        known=shlex.quote(hosts),
         busybox=BUSYBOX if process.uid == process.gid == 0 else f"{BUSYBOX} --",
         switch="" if process.uid == process.gid == 0 else switch,
         gateway=gateway,
