@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from tests.support.image_shelf import MemoryShelf
+from tests.support.memory_processes import MemoryProcesses
 from tflocation.engines.interface import (
     Conflict,
     ContainerChanged,
@@ -26,7 +28,7 @@ from tflocation.engines.interface import (
 )
 
 
-class MemoryEngine(MemoryShelf):
+class MemoryEngine(MemoryShelf, MemoryProcesses):
     """Keeps what it is told; every container runs at 127.0.0.1.
 
     `available` False makes every call fail; set it by `lose` and `come_back`, which tell it as events.
@@ -34,7 +36,8 @@ class MemoryEngine(MemoryShelf):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        MemoryShelf.__init__(self)
+        MemoryProcesses.__init__(self)
         self.available = True
         self.creation = asyncio.Event()
         self.creation.set()
@@ -145,6 +148,18 @@ class MemoryEngine(MemoryShelf):
         if self._containers.pop(container_id, None):
             self.tell(ContainerGone(container_id))
 
+    async def set_holder(self, container_id: str, holder: str) -> None:
+        """Give it another one."""
+        self._change(container_id, holder=holder)
+
+    async def wake(self, container_id: str) -> None:
+        """Let it be awake."""
+        self._change(container_id, asleep=False)
+
+    async def reboot(self, container_id: str, *, reset: bool) -> ContainerInfo:  # noqa: ARG002 - the port's
+        """Let it run."""
+        return self._set(container_id, State.RUNNING)
+
     async def put_file(self, container_id: str, path: str, source: Path, mode: int = 0o644) -> None:
         """Do nothing."""
 
@@ -238,7 +253,10 @@ class MemoryEngine(MemoryShelf):
         return self._containers[container_id]
 
     def _set(self, container_id: str, state: State) -> ContainerInfo:
+        return self._change(container_id, state=state)
+
+    def _change(self, container_id: str, **changes: Any) -> ContainerInfo:
         self._check()
-        self._containers[container_id] = replace(self._found(container_id), state=state)
+        self._containers[container_id] = replace(self._found(container_id), **changes)
         self.tell(ContainerChanged(container_id))
         return self._containers[container_id]
