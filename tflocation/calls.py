@@ -10,7 +10,12 @@ from tflocation.commands import HANDLERS
 from tflocation.commands.call import Body, Call, Services, command_error
 from tflocation.sessions import Session
 
-TIME_LIMITS: Final = {"container.create": 1800.0, "image.commit": 1800.0, "blob.put": 6 * 3600.0}
+TIME_LIMITS: Final = {
+    "container.create": 1800.0,
+    "image.commit": 1800.0,
+    "blob.put": 6 * 3600.0,
+    "session.end": 600.0,
+}
 """Seconds for the slow calls: a registry's or a client's line decides about them."""
 
 DEFAULT_TIME_LIMIT: Final = 120.0

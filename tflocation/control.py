@@ -326,13 +326,18 @@ class Control:
         else:
             self._remove(session)
 
+    @property
+    def _detached_life(self) -> float:
+        """Seconds for which a session without its client is kept."""
+        return max(DETACHED_LIFE, 2.0 * self._services.config.lease)
+
     def _schedule(self, session: Session) -> None:
         """Wake up when this session needs it, or its client's full pipe is to be tried again."""
         when = session.machine.deadline()
         if session.backlog:
             when = time.monotonic() + RETRY
         if session.transport is None:
-            when = session.since + DETACHED_LIFE
+            when = session.since + self._detached_life
         if when is None:
             return
         if self._timer is None or when < self._timer.when():
@@ -347,7 +352,7 @@ class Control:
         self._drains[0].run()
         now = time.monotonic()
         for session in self._registry.all():
-            if session.transport is None and now - session.since >= DETACHED_LIFE:
+            if session.transport is None and now - session.since >= self._detached_life:
                 self._remove(session)
                 continue
             self._handle(session, session.machine.tick(now))

@@ -16,7 +16,7 @@ from tflocation.accounts import Account
 from tflocation.probes import Health, Probe, Prober, Where
 
 DETACHED_LIFE: Final = 60.0
-"""Seconds for which a session without its client is kept: twice a container's lease."""
+"""Seconds for which a session without its client is kept at least: twice a lease where that is longer."""
 
 MAX_RUNNING: Final = 32
 """Calls of one session executed at once; further ones wait for their turn."""

@@ -3,11 +3,10 @@
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgpack
 
-from tests.support.client import Client
 from tfd.protocol.channel import MAX_PAYLOAD, Channel, FrameType, Role, opening
 from tfd.protocol.pipe import LAST, MAX_PIECE, Kind, Piece, Pipe
 
@@ -19,18 +18,25 @@ class ChannelEnded(Exception):  # noqa: N818 - an end in order is no error
     """The channel ended before the pipe."""
 
 
+class Caller(Protocol):
+    """A session, as far as a pipe needs it."""
+
+    def call(self, command: str, /, limit: float = LIMIT, **parameters: Any) -> dict[str, Any]:
+        """Ask for a command and give the reply's body. Raises CommandError."""
+
+
 class PipeClient:
     """One pipe that a location granted; every method waits, within a limit.
 
     `port` replaces the location's channel port, as where a forwarder stands in between.
     """
 
-    def __init__(self, client: Client, grant: Mapping[str, Any], port: int = 0) -> None:
+    def __init__(self, session: Caller, grant: Mapping[str, Any], port: int = 0) -> None:
         self.id: bytes = grant["pipe"]
         self.pipe = Pipe()
         self.received: list[Piece] = []
         self.last: Piece | None = None
-        self._client = client
+        self._session = session
         self._port = port
         self._socket: socket.socket | None = None
         self._channel: Channel | None = None
@@ -48,7 +54,7 @@ class PipeClient:
 
     def reattach(self) -> None:
         """Ask for another channel and take it."""
-        self.attach(self._client.call("pipe.attach", pipe=self.id))
+        self.attach(self._session.call("pipe.attach", pipe=self.id))
 
     def drop(self) -> None:
         """Cut the channel."""

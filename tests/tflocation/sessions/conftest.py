@@ -2,6 +2,7 @@
 
 import itertools
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,29 +15,73 @@ from tests.support.piping import PipeClient
 from tests.support.product import Location
 from tfd.protocol.command_types import UUID_ALPHABET
 from tfd.protocol.invite import parse_invite
+from tfd.protocol.keys import KeyPair
 
 LEASE = 3
 """Seconds."""
 
 CREATE_LIMIT = 60.0
+BEAT = 0.5
 FOREVER = ("sleep", "1000000")
 
 
 class Holder:
-    """A session of an account; `pipes` are those of all sessions that are still attached to."""
+    """A session of an account, which `keep` must be called for often; safe to use by several threads.
+
+    `pipes` are those of all sessions that are still attached to.
+    """
 
     def __init__(self, client: Client, account: str, pipes: list[PipeClient]) -> None:
-        self.client = client
         self.account = account
-        self.call = client.call
+        self._client = client
         self._pipes = pipes
+        self._lock = threading.Lock()
+        self._here = True
+
+    @property
+    def pair(self) -> KeyPair:
+        """The account's keys."""
+        return self._client.pair
+
+    def call(self, command: str, /, limit: float = CREATE_LIMIT, **parameters: Any) -> dict[str, Any]:
+        """Ask for a command and give the reply's body. Raises CommandError."""
+        with self._lock:
+            return self._client.call(command, limit, **parameters)
+
+    def ask(self, command: str, /, **parameters: Any) -> None:
+        """Ask for a command and wait for nothing."""
+        with self._lock:
+            self._client.ask(command, CREATE_LIMIT, **parameters)
+
+    def keep(self) -> None:
+        """Let the location hear that the client is there."""
+        with self._lock:
+            if self._here:
+                self._client.step(0)
+
+    def vanish(self) -> None:
+        """Go away without a word."""
+        with self._lock:
+            self._here = False
+            self._client.drop()
+
+    def return_(self) -> None:
+        """Come back as the session that it was."""
+        with self._lock:
+            self._client.connect()
+            self._client.open(CREATE_LIMIT)
+            self._here = True
+
+    def close(self) -> None:
+        """Go away for good."""
+        self.vanish()
+        self._client.close()
 
     def create(self, *command: str, held: bool = True, **more: Any) -> dict[str, Any]:
         """Make a container as the SDK does, of the image `busybox`."""
         uuid = new_uuid()
-        answer = self.client.call(
+        answer = self.call(
             "container.create",
-            CREATE_LIMIT,
             name=f"sdk/{uuid}/0",
             key=uuid,
             image="busybox",
@@ -49,11 +94,11 @@ class Holder:
 
     def pipe(self, command: str, **parameters: Any) -> PipeClient:
         """Send a command that opens a pipe, and attach to it."""
-        return self.attach(self.client.call(command, **parameters))
+        return self.attach(self.call(command, **parameters))
 
     def attach(self, grant: Mapping[str, Any], port: int = 0) -> PipeClient:
         """Attach to a pipe that was granted, at another port where one is given."""
-        pipe = PipeClient(self.client, grant, port)
+        pipe = PipeClient(self, grant, port)
         self._pipes.append(pipe)
         return pipe
 
@@ -64,7 +109,7 @@ class Holder:
 
     def ids(self) -> set[str]:
         """Give the ids of the account's containers."""
-        return {record["id"] for record in self.client.call("container.list")["containers"]}
+        return {record["id"] for record in self.call("container.list")["containers"]}
 
 
 def new_uuid() -> str:
@@ -103,33 +148,47 @@ def dropped(pipes: list[PipeClient]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def join(location: Location, pipes: list[PipeClient]) -> Iterator[Callable[[], Holder]]:
+def sessions() -> Iterator[list[Holder]]:
+    """All sessions, which are kept alive meanwhile."""
+    sessions: list[Holder] = []
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT):
+            for session in sessions:
+                session.keep()
+
+    beating = threading.Thread(target=beat)
+    beating.start()
+    yield sessions
+    over.set()
+    beating.join()
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture(scope="package")
+def join(location: Location, sessions: list[Holder], pipes: list[PipeClient]) -> Callable[[], Holder]:
     """Give a function that opens a session of a new account."""
-    clients = []
     numbers = itertools.count()
 
     def join() -> Holder:
         invite = parse_invite(location.invite(f"account-{next(numbers)}"))
         client = Client(invite.port, invite.public).open()
-        clients.append(client)
-        return Holder(client, client.call("join", token=invite.token)["account"], pipes)
+        sessions.append(Holder(client, client.call("join", token=invite.token)["account"], pipes))
+        return sessions[-1]
 
-    yield join
-    for client in clients:
-        client.close()
+    return join
 
 
 @pytest.fixture(scope="package")
-def again(location: Location, pipes: list[PipeClient]) -> Iterator[Callable[[Holder], Holder]]:
+def again(location: Location, sessions: list[Holder], pipes: list[PipeClient]) -> Callable[[Holder], Holder]:
     """Give a function that opens another session of the same account."""
-    clients = []
+    invite = parse_invite(location.invite("unused"))
 
     def again(holder: Holder) -> Holder:
-        invite = parse_invite(location.invite(f"unused-{new_uuid()}"))
-        client = Client(invite.port, invite.public, pair=holder.client.pair).open(CREATE_LIMIT)
-        clients.append(client)
-        return Holder(client, holder.account, pipes)
+        client = Client(invite.port, invite.public, pair=holder.pair).open(CREATE_LIMIT)
+        sessions.append(Holder(client, holder.account, pipes))
+        return sessions[-1]
 
-    yield again
-    for client in clients:
-        client.close()
+    return again
