@@ -54,13 +54,13 @@ def files(pre_boot_files: Pairs) -> list[tuple[str, bytes]]:
     return found
 
 
-def command_line(command: Iterable[str] | str | None) -> list[str] | None:
+def command_line(command: object) -> list[str] | None:
     """Give the words of a command; a text is a line for the shell. Raises ValueError for other shapes."""
     if command is None:
         return None
-    if isinstance(command, str):
+    if isinstance(command, str) and "\0" not in command:
         return ["/bin/sh", "-c", command]
-    words = list(command)
+    words = list(command) if isinstance(command, Iterable) and not isinstance(command, bytes) else []
     if not words or not all(isinstance(word, str) and "\0" not in word for word in words):
         raise ValueError("command: allowed: a list of words, or a line for the shell")
     return words
