@@ -105,5 +105,11 @@ def failures_told(program: str) -> Iterator[None]:
         print(f"{program}: {error.args[0] if error.args else 'not found'}", file=sys.stderr)
         raise SystemExit(FAILED) from None
     except (ValueError, RuntimeError, OSError) as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{program}: {_said(error)}", file=sys.stderr)
         raise SystemExit(FAILED) from None
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

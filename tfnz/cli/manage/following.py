@@ -6,9 +6,9 @@ the last output up to a limit: it is asked for again and again, and what is new 
 
 import os
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from tfd.protocol.errors import Code
 from tfd.protocol.pipe import Kind
 from tfnz.cli.manage.selecting import Record, is_declared, title
 
@@ -22,16 +22,17 @@ _ENDED: Final = ("stopped", "failed")
 
 
 def follow(location: "Location", container: Record, lines: int | None) -> int:
-    """Print a container's output until it ends or is gone; give the exit code: 0, Ctrl-C is an exception."""
-    if is_declared(container):
-        return _poll(location, container, lines)
-    from tfnz.exchange import Exchange
+    """Print a container's output, `lines` of what there is first, until it ends or is gone; give 0."""
+    from tfnz.connection import RemoteError
 
-    what = f"the console of container {title(container)}"
-    with Exchange(location.connection, "container.console", {"id": container["id"]}, what) as exchange:
-        for piece in exchange.pieces(stall=None):
-            if piece.kind is Kind.DATA:
-                write(piece.payload)
+    try:
+        if is_declared(container):
+            _poll(location, container, lines)
+        else:
+            _listen(location, container, lines)
+    except RemoteError as error:
+        if error.code != Code.NOT_FOUND:
+            raise
     return 0
 
 
@@ -50,20 +51,38 @@ def write(data: bytes, descriptor: int = 1) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def _poll(location: "Location", container: Record, lines: int | None) -> int:
+def _listen(location: "Location", container: Record, lines: int | None) -> None:
+    from tfnz.exchange import Exchange
+
+    identity = {"id": container["id"]}
+    old: bytes = location.connection.call("container.log", identity)["log"]
+    what = f"the console of container {title(container)}"
+    with Exchange(location.connection, "container.console", identity, what) as exchange:
+        skipped = max(0, len(old) - len(_last(old, lines)))
+        for piece in exchange.pieces(stall=None):
+            if piece.kind is Kind.DATA:
+                write(piece.payload[skipped:])
+                skipped = max(0, skipped - len(piece.payload))
+
+
+def _poll(location: "Location", container: Record, lines: int | None) -> None:
     pause = threading.Event()
-    whole: Mapping[str, Any] = {"id": container["id"]}
     call = location.connection.call
-    write(call("container.log", dict(whole) if lines is None else {**whole, "lines": lines})["log"])
-    before: bytes = call("container.log", whole)["log"]
+    identity = {"id": container["id"]}
+    before: bytes = call("container.log", identity)["log"]
+    write(_last(before, lines))
     while True:
         pause.wait(INTERVAL)
-        state = call("container.get", whole)["container"]["state"]
-        now: bytes = call("container.log", whole)["log"]
+        state = call("container.get", identity)["container"]["state"]
+        now: bytes = call("container.log", identity)["log"]
         write(added(before, now))
         before = now
         if state in _ENDED:
-            return 0
+            return
+
+
+def _last(log: bytes, lines: int | None) -> bytes:
+    return log if lines is None else b"".join(log.splitlines(keepends=True)[-lines:])
 
 
 def _overlap(before: bytes, now: bytes) -> int:

@@ -54,6 +54,8 @@ class Files:
 
     def fetch_stream(self, source: str, file: BinaryIO) -> None:
         """Write a file of the container to a stream."""
+        if self._kind(source) == "directory":
+            raise ValueError(f"{source} is a directory, and - takes one file")
         files.fetch(self._connection, self._id, source, file)
         file.flush()
 
