@@ -77,11 +77,10 @@ def running(user: User, directory: Path, *arguments: str, **how: Any) -> Iterato
             process.wait(LIMIT)
 
 
-@pytest.mark.covers("tf", "tf run")
-@pytest.mark.parametrize("first", [[], ["run"]])
-def test_output_and_exit_code(user: User, first: list[str], containers: Callable[[], int]) -> None:
+@pytest.mark.covers("tf")
+def test_output_and_exit_code(user: User, containers: Callable[[], int]) -> None:
     """What the process writes is on stdout, the log on stderr, and its exit code is ours; nothing is left."""
-    done = user.run(*first, "busybox", "sh", "-c", "echo to the terminal; exit 7")
+    done = user.run("busybox", "sh", "-c", "echo to the terminal; exit 7")
 
     assert done.stdout == b"to the terminal\r\n", done.stderr
     assert done.returncode == 7
@@ -107,14 +106,14 @@ def test_how_much_is_logged(user: User) -> None:
     assert b"Message loop started" in verbose.stderr
 
 
-@pytest.mark.covers("tf --env", "tf --file", "tf --command")
+@pytest.mark.covers("tf run", "tf --env", "tf --file", "tf --command")
 def test_what_the_container_gets(user: User, tmp_path: Path) -> None:
     """Variables, files with their name, and another program."""
     (tmp_path / "greeting.txt").write_bytes("grüße\n".encode())
     script = "cat /etc/put/greeting.txt; echo $A $HOME_OF"
 
     done = user.run(
-        *("-q", "-e", "A=é 1", "-e", "HOME_OF=x", "-f", f"{tmp_path}/greeting.txt:/etc/put/"),
+        *("run", "-q", "-e", "A=é 1", "-e", "HOME_OF=x", "-f", f"{tmp_path}/greeting.txt:/etc/put/"),
         *("-c", "/bin/sh", "busybox", "-c", script),
     )
 
@@ -239,7 +238,6 @@ def test_errors_are_one_line(user: User, tmp_path: Path, containers: Callable[[]
         ("-w", "a.example.com", "busybox", "sleep", "60"): "Failed while publishing to an endpoint: ",
         ("no/such:image",): "Failed while spawning container: image 'no/such:image' was found nowhere",
         ("--location", "nowhere", "busybox"): "Failed while connecting to location: ",
-        ("--local", "127.0.0.1:1", "busybox"): "Failed while connecting to location: ",
         (
             "-p",
             f"{port}:80",

@@ -20,10 +20,8 @@ def test_a_shell(user: User) -> None:
         screen.wait_for(b"press ^] three times")
         screen.wait_for(b"ready> ")
         assert screen.raw
-        screen.send(b"cat\r")
-        screen.wait_for(b"cat\r\n")
-        screen.send(b"there and back\r")
-        screen.wait_for(b"there and back\r\nthere and back\r\n")
+        screen.send(b"sh -c 'echo run''ning; sleep 1000; echo wo''ken'\r")
+        screen.wait_for(b"running\r\n")
         screen.send(b"\x03")
         screen.wait_for(b"ready> ")
         screen.send(b"echo $((20 + 2))\r")
@@ -36,13 +34,14 @@ def test_a_shell(user: User) -> None:
 @pytest.mark.covers("tf -t")
 def test_the_window(user: User) -> None:
     """The terminal in the container has the size of the window, and follows it."""
+    wait = b"until [ \"$(busybox stty size 2>&1)\" = '%s' ]; do sleep 0.1; done; echo size of %s''x\r"
     with Terminal(user.command("-q", "-t", *SHELL), user.environment, 101, 37) as screen:
         screen.wait_for(b"ready> ")
-        screen.send(b"busybox stty size\r")
-        screen.wait_for(b"37 101\r\n")
+        screen.send(wait % (b"37 101", b"101"))
+        screen.wait_for(b"size of 101x\r\n")
         screen.resize(77, 22)
-        screen.send(b"while [ \"$(busybox stty size)\" != '22 77' ]; do sleep 0.1; done; echo fo''llowed\r")
-        screen.wait_for(b"followed\r\n")
+        screen.send(wait % (b"22 77", b"77"))
+        screen.wait_for(b"size of 77x\r\n")
         screen.send(b"exit\r")
         screen.wait()
 
