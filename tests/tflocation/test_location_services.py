@@ -271,16 +271,16 @@ class TestConnections:
                 known(client, container)
             client.call("connections.set", environment="prod", pairs=[[a.id, "b", b.id]])
             for _ in range(2):
-                client.call("connection.allow", **{"from": sdk.id, "to": a.id})
-                client.call("connection.allow", **{"from": a.id, "to": b.id})
+                client.call("connection.allow", LIMIT, **{"from": sdk.id, "to": a.id})
+                client.call("connection.allow", LIMIT, **{"from": a.id, "to": b.id})
             assert location.engine.allowed == {(a.id, b.id), (sdk.id, a.id)}
-            client.call("connection.disallow", **{"from": a.id, "to": b.id})
+            client.call("connection.disallow", LIMIT, **{"from": a.id, "to": b.id})
             assert location.engine.allowed == {(a.id, b.id), (sdk.id, a.id)}
             assert location.engine.hosts == {a.id: {"b": b.ip}}
             client.call("connections.set", environment="prod", pairs=[])
             assert location.engine.allowed == {(sdk.id, a.id)}
             for _ in range(2):
-                client.call("connection.disallow", **{"from": sdk.id, "to": a.id})
+                client.call("connection.disallow", LIMIT, **{"from": sdk.id, "to": a.id})
             assert location.engine.allowed == set()
 
     def test_a_restart_opens_them_again_and_an_end_forgets_them(self, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ class TestConnections:
             a, b = (run(first, "alice", f"prod/{name}/0") for name in "ab")
             known(client, a)
             known(client, b)
-            client.call("connection.allow", **{"from": a.id, "to": b.id})
+            client.call("connection.allow", LIMIT, **{"from": a.id, "to": b.id})
         engine.allowed = set()
         with MemoryLocation(tmp_path, engine) as second:
             wait_for(lambda: engine.allowed == {(a.id, b.id)}, LIMIT, "the way to be open again")
