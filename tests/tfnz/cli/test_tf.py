@@ -1,6 +1,7 @@
 """`tf` and `tfnz` as a person runs them: processes with pipes, against a real engine."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.images import archive, busybox_image, docker_oci_files, oci_files
+from tests.support.forwarder import Forwarder
+from tests.support.images import archive, busybox_image, docker_oci_files, layer, oci_files
 from tests.support.podman import PROGRAM, podman
 from tests.support.product import Location, free_port
 from tests.support.user import LIMIT, User
@@ -214,6 +216,36 @@ def test_the_json_file_has_one_owner(user: User, tmp_path: Path) -> None:
     assert not file.exists()
     assert other.returncode == 1
     assert (tmp_path / "letter").read_text() == "dear"
+
+
+def test_an_upload_is_given_up(user: User, tmp_path: Path) -> None:
+    """Ctrl-C while an image is sent ends all at once, and the image is not at the location."""
+    large = busybox_image(extra=[layer({"data": os.urandom(256 << 20)})], compression="")
+    path = archive(tmp_path / "large.tar", docker_oci_files(large, ["given/up:1"]))
+    with user.start(str(path)) as process:
+        assert process.stderr is not None
+        while b"Uploading slabs: " not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=LIMIT)
+        assert process.returncode == -signal.SIGINT
+
+    assert b"was found nowhere" in user.run("-q", "given/up:1").stderr
+
+
+def test_a_session_that_is_lost(
+    new_user: Callable[[str], User], sdk_location: Location, tmp_path: Path
+) -> None:
+    """When the location cannot be reached for longer than the lease, that is said, and is an error."""
+    person = new_user("lost")
+    (address,) = (person.home / ".20ft").glob("*.address")
+    with Forwarder(("127.0.0.1", sdk_location.port)) as way:
+        address.write_text(f"127.0.0.1:{way.port}\n")
+        with running(person, tmp_path, "-p", "0:80", "web") as (process, _):
+            way.hole()
+            assert process.wait(LIMIT) == 1
+
+    assert "tf: the session with location sdk-home is over: lost for" in (tmp_path / "log").read_text()
 
 
 def test_a_reader_that_leaves(user: User, containers: Callable[[], int]) -> None:
