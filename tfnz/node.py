@@ -13,6 +13,7 @@ from tfnz.stats import stats_of
 
 if TYPE_CHECKING:
     from tfnz.arguments import Pairs
+    from tfnz.components.postgresql import Postgresql
     from tfnz.connection import Connection
     from tfnz.container import Container
     from tfnz.location import Location
@@ -133,19 +134,20 @@ class Node:
             image, env, sleep, pre_boot_files=pre_boot_files, no_image_check=no_image_check, **rest
         )
 
-    def destroy_container(self, container: "Container") -> None:
+    def destroy_container(self, container: "Container | Postgresql") -> None:
         """Destroy a container of this session and all that belongs to it, but for its volumes.
 
         The callbacks run in this thread. Raises ValueError where it is dead, KeyError where it is not one of
         this node's, TimeoutError.
         """
         # A component wraps its container.
-        container = getattr(container, "ctr", container)
-        container.ensure_alive()
-        if self.containers.get(container.uuid) is not container:
-            raise KeyError(f"{container!r} is not a container of {self!r}")
-        container.end()
-        self.forget(container)
+        wrapped: Any = container
+        ending: Container = getattr(wrapped, "ctr", wrapped)
+        ending.ensure_alive()
+        if self.containers.get(ending.uuid) is not ending:
+            raise KeyError(f"{ending!r} is not a container of {self!r}")
+        ending.end()
+        self.forget(ending)
 
     def forget(self, container: "Container") -> None:
         """Know that a container has ended."""
