@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from weakref import ref
 
 from tfd.protocol.drivers.link import Failure
+from tfd.protocol.drivers.loop import Timer
 from tfd.protocol.pipe import Kind, Piece
 from tfnz.base import Ending, Killable
 from tfnz.callbacks import call_fitting
@@ -32,7 +33,10 @@ ECHO_LIMIT: Final = 2.0
 """Seconds that `stdin` waits for a reply, and for more where so far only an echo came."""
 
 PROMPT_LIMIT: Final = 5.0
-"""Seconds that the input of a shell without echo waits for its first output, its prompt."""
+"""Seconds that the input of a shell waits for its first output, its prompt."""
+
+QUIET: Final = 0.1
+"""Seconds without output after which a prompt, or a reply, is taken to be whole."""
 
 Callback = Callable[..., object]
 
@@ -73,6 +77,7 @@ class Process(Killable, Ending):
         self._kept = 0
         self._waited_for = False
         self._replies: deque[bytes] | None = None
+        self._releasing: Timer | None = None
         self._held: list[tuple[bytes, bool]] | None = None
         self._unsent = 0
         self._told = False
@@ -101,7 +106,7 @@ class Process(Killable, Ending):
 
         Args:
             data: what to send.
-            return_reply: wait for the next piece of output and return it; no callback gets it.
+            return_reply: wait for the next output, up to a pause in it, and return it; no callback gets it.
             drop_echo: leave out what a terminal gives back of the input itself.
 
         Raises:
@@ -191,8 +196,7 @@ class Process(Killable, Ending):
                 answer.close()
             else:
                 self._pipe = answer
-                if self._held is not None:
-                    self._connection.loop.call_later(PROMPT_LIMIT, self._release)
+                self._release_in(PROMPT_LIMIT)
                 started.set(answer)
 
         plane = self._connection.data_plane
@@ -223,17 +227,24 @@ class Process(Killable, Ending):
         self.pipe_room()
 
     def hold_input(self) -> None:
-        """Keep input until the first output: a shell's prompt says that its terminal is set up."""
+        """Keep input until the first output is over: a shell's prompt says that its terminal is set up."""
         self._held = []
 
+    def _release_in(self, seconds: float) -> None:
+        if self._held is not None:
+            if self._releasing is not None:
+                self._releasing.cancel()
+            self._releasing = self._connection.loop.call_later(seconds, self._release)
+
     def _release(self) -> None:
+        self._releasing = None
         held, self._held = self._held, None
         for data, return_reply in held or ():
             if self._pipe is not None:
                 self._give(self._pipe, data, return_reply)
 
     def _reply(self, sent: bytes, drop_echo: bool) -> bytes:
-        """Wait for the next piece of output, or for what comes after an echo."""
+        """Wait for the next output, or for what comes after an echo, until there is a pause in it."""
         echo = sent.replace(b"\n", b"\r\n")
         with self._changed:
             try:
@@ -242,12 +253,10 @@ class Process(Killable, Ending):
                     raise TimeoutError(
                         f"process {self.uuid.decode()} has not replied within {REPLY_LIMIT:g} s"
                     )
-                while drop_echo and echo.startswith(reply):
-                    more = self._next_reply(ECHO_LIMIT)
-                    if not more:
-                        return reply
+                while more := self._next_reply(ECHO_LIMIT if drop_echo and echo.startswith(reply) else QUIET):
                     reply += more
-                return reply.removeprefix(echo) if drop_echo else reply
+                rest = reply.removeprefix(echo) if drop_echo else reply
+                return rest or reply
             finally:
                 left, self._replies = self._replies, None
                 for piece in left or ():
@@ -278,7 +287,7 @@ class Process(Killable, Ending):
                 else:
                     self._replies.append(piece.payload)
                     self._changed.notify_all()
-            self._release()
+            self._release_in(QUIET)
         elif piece.kind is Kind.ERROR_DATA:
             if self.stderr_callback is None:
                 self._consumed()

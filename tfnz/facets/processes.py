@@ -109,8 +109,7 @@ class Processes(Usable):
         self._usable()
         terminal = {"columns": COLUMNS, "rows": ROWS, "name": "xterm"}
         process = Process(self, new_uuid(), data_callback, termination_callback, None)
-        if not echo:
-            process.hold_input()
+        process.hold_input()
         what = {"shell": True} if echo else {"line": _SHELL_WITHOUT_ECHO}
         self._begin(process, {**what, "terminal": terminal})
         log.info("Spawned shell: %s", as_text(process.uuid))
