@@ -18,6 +18,10 @@ WRONG: Final = 2
 SUBCOMMANDS: Final = frozenset(WORDS)
 """First words that are commands of their own; `tf run NAME` is for an image that is called like one."""
 
+PLACEHOLDER: Final = "image"
+"""Alone or after options, as in `tf image` and `tf --offset 8000 image`, it is an image of that name; the command
+of that name always has a word after it."""
+
 _NO_ACCOUNT: Final = """\
 {program}: there is no account here: {file} is missing.
 An administrator of a location makes an invite, one line, with: tflocation invite NAME
@@ -34,7 +38,7 @@ def main() -> None:
 def run(arguments: Sequence[str], program: str) -> int:
     """Run a command line, given without the program's own name; give the exit code."""
     words = list(arguments)
-    if words and words[0] in SUBCOMMANDS:
+    if words and words[0] in SUBCOMMANDS and words != [PLACEHOLDER]:
         from tfnz.cli.manage import dispatch
 
         return dispatch(words)
@@ -46,6 +50,7 @@ def run(arguments: Sequence[str], program: str) -> int:
     if not _has_account() and len(words) == 2 and not any(word.startswith("-") for word in words):
         return _create_account(words[0], words[1], program)
     parsed = options.parse(words, os.environ, program)
+    is_image = is_image or (parsed.source == PLACEHOLDER and not parsed.command)
     if parsed.source in SUBCOMMANDS and not is_image:
         print(
             f"{program}: is the command {parsed.source} meant, or the image? Write '{program} "
