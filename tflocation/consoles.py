@@ -6,7 +6,7 @@ A reader that is slow misses what has left the history; it never makes the conta
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Final
 
 from tflocation.engines.interface import ContainerInfo, Engine, EngineError, NotFound, State
@@ -24,6 +24,10 @@ ATTACH_LIMIT: Final = 30.0
 _PIECE: Final = 64 * 1024
 _PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
+_CATCH_UP: Final = 0.2
+"""Seconds after which all that came while a record was read is here."""
+
+_COMPARED: Final = 1024
 _ENDED: Final = (State.STOPPED, State.FAILED)
 
 
@@ -33,21 +37,25 @@ class KeptConsole:
     Attributes:
         exit: the exit code of the process once it has ended (1 where it is not known), None before.
         lost: why there will be no more of it without an exit code; empty while there may be.
-        rebooting: whether the container's end is followed by its start at once.
 
     """
 
     def __init__(self, engine: Engine, container: ContainerInfo) -> None:
         self.exit: int | None = None
         self.lost = ""
-        self.rebooting = False
         self._engine = engine
         self._id = container.id
         self._kept = bytearray()
         self._start = 0
         self._news = asyncio.Event()
         self._console: Console | None = None
-        self._task = asyncio.create_task(self._follow(seeded=not container.asleep))
+        self._rebooting = False
+        self._run = 0
+        """Counts the container's starts that were seen; `_attached_run` is the one that is attached to."""
+        self._attached_run = -1
+        self._missed = not container.asleep
+        """Whether there may be output from before the console is attached."""
+        self._task = asyncio.create_task(self._follow())
 
     @property
     def over(self) -> bool:
@@ -62,7 +70,7 @@ class KeptConsole:
     async def attached(self) -> None:
         """Wait until it is attached or over. Raises TimeoutError."""
         async with asyncio.timeout(ATTACH_LIMIT):
-            while self._console is None and not self.over:
+            while not self.over and (self._console is None or self._attached_run != self._run):
                 await self._news.wait()
 
     async def output(self) -> AsyncIterator[bytes]:
@@ -90,6 +98,17 @@ class KeptConsole:
         if self._console is not None:
             await self._console.resize(columns, rows)
 
+    @contextmanager
+    def rebooting(self) -> Iterator[None]:
+        """Outlive a stop of the container that is followed by its start."""
+        self._rebooting = True
+        try:
+            yield
+        finally:
+            self._rebooting = False
+            self._run += 1
+            self._tell()
+
     async def close(self) -> None:
         """Let go of it."""
         self._task.cancel()
@@ -101,24 +120,19 @@ class KeptConsole:
             self.exit, self.lost = exit_code, lost
             self._tell()
 
-    async def _follow(self, *, seeded: bool) -> None:
+    async def _follow(self) -> None:
         pause = _PAUSE
         try:
             while not self.over:
                 try:
-                    if seeded:
-                        self._keep(await self._engine.console_log(self._id))
-                        seeded = False
                     await self._read()
                     pause = _PAUSE
                     await self._look()
                 except NotFound:
                     self.ended(None, f"container {self._id} was destroyed")
                 except EngineError as error:
-                    log.info(
-                        "a console is not attached",
-                        extra={"fields": {"container": self._id, "reason": str(error)}},
-                    )
+                    fields = {"container": self._id, "reason": str(error)}
+                    log.info("a console is not attached", extra={"fields": fields})
                     await asyncio.sleep(pause)
                     pause = min(_LONGEST_PAUSE, pause * 2)
                     with suppress(EngineError):
@@ -128,9 +142,13 @@ class KeptConsole:
 
     async def _read(self) -> None:
         """Attach, and keep what comes until the container stops."""
+        run = self._run
         console = await self._engine.console(self._id)
         try:
-            self._console = console
+            if self._missed:
+                await self._catch_up(console, since_start=run != self._attached_run)
+            self._missed = True
+            self._console, self._attached_run = console, run
             self._tell()
             while (piece := await console.read()) is not None:
                 self._keep(piece)
@@ -138,15 +156,31 @@ class KeptConsole:
             self._console = None
             await console.close()
 
+    async def _catch_up(self, console: Console, *, since_start: bool) -> None:
+        """Keep what came before the console was attached, by the engine's own record.
+
+        The record begins with the container's start. What came over the console before the record was read
+        is in it too.
+        """
+        record = await self._engine.console_log(self._id)
+        first = bytearray()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CATCH_UP):
+                while len(first) < HISTORY and (piece := await console.read()) is not None:
+                    first += piece
+        self._keep(record if since_start else following(bytes(self._kept), record))
+        self._keep(bytes(first[overlap(record, bytes(first)) :]))
+
     async def _look(self) -> None:
         """See whether the container has ended. Raises EngineError."""
-        while self.rebooting:
-            await asyncio.sleep(_PAUSE)
+        rebooted = self._rebooting
+        while self._rebooting:
+            await self._news.wait()
         container = await self._engine.container(self._id)
-        if container.state in _ENDED and not self.rebooting:
+        if container.state in _ENDED and not self._rebooting:
             unknown = 0 if container.state is State.STOPPED else 1
             self.ended(unknown if container.exit is None else container.exit, "")
-        else:
+        elif not rebooted:
             await asyncio.sleep(_PAUSE)
 
     def _keep(self, piece: bytes) -> None:
@@ -162,13 +196,25 @@ class KeptConsole:
         news.set()
 
 
+def following(kept: bytes, record: bytes) -> bytes:
+    """Give what follows in `record` after the end of `kept`; all of it where that is not in there."""
+    end = kept[-_COMPARED:]
+    found = record.rfind(end) if end else -1
+    return record if found < 0 else record[found + len(end) :]
+
+
+def overlap(record: bytes, first: bytes) -> int:
+    """Give the length of the longest beginning of `first` that `record` ends with."""
+    longest = min(len(record), len(first))
+    return next(length for length in range(longest, -1, -1) if record.endswith(first[:length]))
+
+
 class Consoles:
     """The kept consoles, by container."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._consoles: dict[str, KeptConsole] = {}
-        self._rebooting: set[str] = set()
 
     def keep(self, container: ContainerInfo) -> KeptConsole:
         """Attach to a held container's console, unless that was done already."""
@@ -200,13 +246,8 @@ class Consoles:
     def rebooting(self, container_id: str) -> Iterator[None]:
         """Let the console outlive a stop of the container that is followed by its start."""
         console = self._consoles.get(container_id)
-        if console is not None:
-            console.rebooting = True
-        try:
+        with console.rebooting() if console is not None else nullcontext():
             yield
-        finally:
-            if console is not None:
-                console.rebooting = False
 
     async def close(self) -> None:
         """Let go of all."""

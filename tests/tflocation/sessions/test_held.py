@@ -83,6 +83,39 @@ def test_one_that_is_asleep_begins_when_woken(ann: Holder) -> None:
     assert console.finish()["code"] == "not-found"
 
 
+def test_a_reboot_is_no_end(ann: Holder) -> None:
+    """Processes end and files stay, or come back as they were; the console goes on and misses nothing."""
+    container = ann.create(
+        "sh", "-c", "echo booted; [ -e /left ] && echo with what was left; exec sleep 1000"
+    )
+    console = ann.pipe("container.console", id=container["id"])
+    process = ann.pipe("process.start", id=container["id"], line="echo >/left; echo up; sleep 1000")
+    process.until(lambda: b"up" in process.output(), "the process to run")
+    first = ann.call("container.reboot", id=container["id"])["container"]
+
+    assert process.finish()["code"] != 0
+    assert (first["state"], first["ip"], first["asleep"]) == ("running", container["ip"], False)
+    assert ann.run(container, "ls /left")[0] == 0
+    ann.call("container.reboot", id=container["id"], reset=True)
+    assert ann.run(container, "ls /left")[0] == 1
+    last = b"booted\r\n"
+    console.until(lambda: console.output().count(last) == 3, "the last start")
+    assert console.output() == last * 2 + b"with what was left\r\n" + last
+    ann.call("container.destroy", id=container["id"])
+
+
+def test_one_that_is_asleep_stays_so_when_rebooted(ann: Holder) -> None:
+    """It begins when it is woken, however often it was started."""
+    container = ann.create("sh", "-c", "echo woken; exec sleep 1000", asleep=True)
+    assert ann.call("container.reboot", id=container["id"])["container"]["asleep"]
+    console = ann.pipe("container.console", id=container["id"])
+    ann.call("container.wake", id=container["id"])
+    console.until(lambda: b"woken" in console.output(), "the process to begin")
+
+    assert console.output() == b"woken\r\n"
+    ann.call("container.destroy", id=container["id"])
+
+
 def test_a_tag_is_given_once(ann: Holder, join: Callable[[], Holder]) -> None:
     """To one container of the account at a time; another account may have the same."""
     container = ann.create(tag="prod/db")
