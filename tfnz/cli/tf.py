@@ -19,8 +19,8 @@ SUBCOMMANDS: Final = frozenset(WORDS)
 """First words that are commands of their own; `tf run NAME` is for an image that is called like one."""
 
 PLACEHOLDER: Final = "image"
-"""Alone or after options, as in `tf image` and `tf --offset 8000 image`, it is an image of that name; the command
-of that name always has a word after it."""
+"""An image of this name is meant by `tf image` and by `tf --offset 8000 image`: the command of that name always
+has a word after it."""
 
 _NO_ACCOUNT: Final = """\
 {program}: there is no account here: {file} is missing.
