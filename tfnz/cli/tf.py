@@ -19,7 +19,7 @@ SUBCOMMANDS: Final = frozenset(WORDS)
 """First words that are commands of their own; `tf run NAME` is for an image that is called like one."""
 
 PLACEHOLDER: Final = "image"
-"""An image of this name is meant by `tf image` and by `tf --offset 8000 image`: the command of that name always
+"""An image is meant by `tf image` and by `tf --offset 8000 image`: the command of that name always
 has a word after it."""
 
 _NO_ACCOUNT: Final = """\
