@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.support.waiting import wait_for
 
-LIMIT = 10.0
+LIMIT = 30.0
 SERVER = Path(__file__).with_name("web_server.py")
 
 

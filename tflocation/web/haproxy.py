@@ -22,9 +22,10 @@ log = logging.getLogger(__name__)
 START_LIMIT: Final = 10.0
 """Seconds until a started or reloaded HAProxy must answer."""
 
-RELOADS: Final = 4
-"""Times that it is told to reload within START_LIMIT."""
+RELOADS: Final = 3
+"""Times that it is told to reload where nothing comes of it within RELOAD_LIMIT seconds."""
 
+RELOAD_LIMIT: Final = 5.0
 STOP_LIMIT: Final = 5.0
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
@@ -56,13 +57,13 @@ class HAProxy:
         self._settings = settings
         self._files = files
         self._api = RuntimeApi(Path(files.directory) / "admin.sock")
+        self._master = RuntimeApi(Path(files.directory) / "master.sock")
         self._lock = asyncio.Lock()
         self._running = asyncio.Event()
         self._reason = "it has not been started yet"
         self._sites: Sites = {}
         self._told: Sites = {}
         self._leaving: list[Leaving] = []
-        self._process: asyncio.subprocess.Process | None = None
         self._last_line = ""
         self._supervisor: asyncio.Task[None] | None = None
 
@@ -135,17 +136,17 @@ class HAProxy:
     async def _reload(self) -> None:
         """Have a new worker take the listening sockets over; the old one ends with its last connection."""
         before = await self._api.process()
-        if before is None or self._process is None:
+        if before is None:
             self._running.clear()  # it died; the supervisor starts it with what is wanted now
             return
         await asyncio.to_thread(self._write)
         self._leaving.clear()
-        # A master that has just started may miss the signal.
+        # A master that has just started may lose what it is told, and none answers to this.
         for _ in range(RELOADS):
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGUSR2)
+            with contextlib.suppress(RuntimeApiError):
+                await self._master.ask("reload")
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(START_LIMIT / RELOADS):
+                async with asyncio.timeout(RELOAD_LIMIT):
                     while await self._api.process() in (None, before):
                         await asyncio.sleep(POLL)
                     return
@@ -188,8 +189,9 @@ class HAProxy:
             self._last_line = ""
             environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
             # The kernel ends it with us, also where we are killed; its workers end with it.
-            self._process = process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *(setpriv, "--pdeathsig", "TERM", program, "-W", "-db", "-f", self._path("haproxy.cfg")),
+                *("-S", f"{self._path('master.sock')},mode,600"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
