@@ -48,6 +48,7 @@ _BY_TEXT: tuple[tuple[str, type[EngineError]], ...] = (
     ("device or resource busy", InUse),
     ("in use", InUse),
     ("database is locked", EngineUnavailable),
+    ("context deadline exceeded", EngineUnavailable),
     ("daemon is shutting down", EngineUnavailable),
     ("daemon is starting up", EngineUnavailable),
     ("shutting down", EngineUnavailable),

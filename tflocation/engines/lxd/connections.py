@@ -26,6 +26,7 @@ class Connections:
         self._place = place
         self._applying = asyncio.Lock()
         self._applied: str | None = None
+        self._involved: set[str] | None = None
 
     async def allow(self, pairs: set[tuple[str, str]], hosts: Mapping[str, Mapping[str, str]]) -> None:
         """See `Engine.set_allowed`."""
@@ -39,7 +40,12 @@ class Connections:
         await self.enforce()
 
     async def enforce(self, without: str | None = None) -> None:
-        """Bring the firewall to what the containers' own configuration says, but for the one named."""
+        """Bring the firewall to what the containers' own configuration says, but for the one named.
+
+        One that has no part in any pair changes nothing.
+        """
+        if without is not None and self._involved is not None and without not in self._involved:
+            return
         async with self._applying:
             found = await self._containers.raw()
             ips = {
@@ -54,6 +60,12 @@ class Connections:
                 for target in instances.connections(raw)
                 if target in ips
             )
+            self._involved = {
+                name
+                for raw in found
+                for target in instances.connections(raw)
+                for name in (raw["name"], target)
+            }
             place = self._place
             rules = firewall.Firewall(place.bridge, place.gateway.ip, allowed).ruleset()
             if rules != self._applied:
@@ -65,7 +77,7 @@ class Connections:
 
     def forget(self) -> None:
         """Apply the rules anew next time, whatever was applied before."""
-        self._applied = None
+        self._applied = self._involved = None
 
     async def _remember(self, raw: dict[str, Any], targets: set[str], hosts: Mapping[str, str]) -> None:
         """Write the container's configuration and its /etc/hosts, where they differ."""

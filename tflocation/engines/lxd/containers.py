@@ -6,10 +6,11 @@ making removes it.
 
 import asyncio
 import logging
+import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -22,13 +23,15 @@ from tflocation.engines.interface import (
     NotFound,
 )
 from tflocation.engines.lxd import instances
+from tflocation.engines.lxd.addresses import Addresses
 from tflocation.engines.lxd.client import OPERATION_LIMIT, Client
 from tflocation.engines.lxd.execution import run
 from tflocation.engines.lxd.files import Files
 from tflocation.engines.lxd.images import Images
 from tflocation.engines.lxd.instances import Place, container_id, instance_body, volume_id
+from tflocation.engines.lxd.listing import Listing
 from tflocation.engines.lxd.mounts import Mounts
-from tflocation.engines.lxd.network import addresses, choose_address
+from tflocation.engines.lxd.network import addresses
 from tflocation.engines.lxd.process import (
     EXIT,
     HOSTS,
@@ -43,6 +46,7 @@ _EXIT_SIZE = 4096  # bytes
 _ADDRESS_TRIES = 5
 _BUSY = "busy running"  # 'Instance is busy running a "stop" operation'
 _PAUSE = 0.05
+_AT_ONCE = 3  # containers made or destroyed, for each processor: the engine's database gives up beyond
 _BOOTED = "booted"
 _REBOOT_LIMIT = 10.0  # seconds that the process has to end by itself
 _FROZEN_LIMIT = 30.0  # seconds that a volume's rollback may take
@@ -59,17 +63,23 @@ class Containers:
         self._files = files
         self._images = images
         self._place = place
-        self._reserved: set[IPv4Address] = set()
-        self._choosing = asyncio.Lock()
+        self._listing = Listing(self._read)
+        self._addresses = Addresses(place.gateway, self.raw)
         self._turns = Turns()
+        self._heavy = asyncio.Semaphore(_AT_ONCE * (os.cpu_count() or 1))
         self._removing: set[str] = set()
         self._leaving: Counter[str] = Counter()
         self._exits: dict[tuple[str, str], Exit | None] = {}
 
     async def raw(self) -> list[dict[str, Any]]:
-        """Give the engine's own description of all our instances, with one request."""
+        """Give the engine's own description of all our instances: one request for all who ask at once."""
+        return await self._listing.get()
+
+    async def _read(self) -> list[dict[str, Any]]:
         answer = await self._client.get("/1.0/instances", what="containers", query={"recursion": "1"})
-        return [raw for raw in answer.metadata or [] if instances.is_ours(raw)]
+        found = [raw for raw in answer.metadata or [] if instances.is_ours(raw)]
+        self._addresses.learn(found)
+        return found
 
     async def listed(self) -> list[ContainerInfo]:
         """See `Engine.containers`. An exit code costs one request more, once."""
@@ -94,10 +104,11 @@ class Containers:
                     return await self.get(name)
                 await self._remove(name)
             try:
-                await self._make(name, spec)
-                if spec.holder:
-                    await self._keep(name)
-                await self._start(name)
+                async with self._heavy:
+                    await self._make(name, spec)
+                    if spec.holder:
+                        await self._keep(name)
+                    await self._start(name)
             except EngineUnavailable:
                 raise  # it is marked: the next try removes it
             except BaseException:
@@ -172,7 +183,7 @@ class Containers:
 
     async def destroy(self, name: str) -> None:
         """See `Engine.destroy`."""
-        async with self._turns.alone(name):
+        async with self._turns.alone(name), self._heavy:
             await self._remove(name)
 
     @contextmanager
@@ -271,7 +282,11 @@ class Containers:
                 f"/1.0/storage-pools/{self._place.pool}/volumes/custom/{volume_id(spec.account, volume)}",
                 what=f"volume {volume}",
             )
-        await self._create(name, spec, fingerprint)
+        try:
+            await self._create(name, spec, fingerprint)
+        except NotFound:  # the image may have been published anew by another program
+            self._images.forget(spec.image)
+            await self._create(name, spec, await self._images.fingerprint(spec.image))
         for path, file in spec.files.items():
             await self._files.put_new(name, path, file.source, file.mode)
         if spec.files:
@@ -281,7 +296,8 @@ class Containers:
         """Make the instance with an address that no other one has, whoever else makes some now."""
         refused: set[IPv4Address] = set()
         for _ in range(_ADDRESS_TRIES):
-            async with self._address(name, refused) as address:
+            # A start by the id spreads addresses, so that one just given up is seldom used at once.
+            async with self._addresses.reserved(int(name[-8:], 16), refused) as address:
                 guest_api = "security.guestapi" if self._client.is_incus else "security.devlxd"
                 body = instance_body(spec, fingerprint, address, self._place, guest_api)
                 target = {"target": spec.node} if spec.node and self._client.clustered else {}
@@ -297,18 +313,6 @@ class Containers:
                 refused.add(address)
                 await self._remove(name)
         raise EngineError(f"container {spec.name}: every address was taken by another program at that moment")
-
-    @asynccontextmanager
-    async def _address(self, name: str, refused: set[IPv4Address]) -> AsyncIterator[IPv4Address]:
-        async with self._choosing:
-            taken = addresses(await self.raw()) | self._reserved | refused
-            # A start by the id spreads addresses, so that one just given up is seldom used at once.
-            address = choose_address(self._place.gateway, taken, int(name[-8:], 16))
-            self._reserved.add(address)
-        try:
-            yield address
-        finally:
-            self._reserved.discard(address)
 
     async def _start(self, name: str) -> None:
         await self._change_state(name, {"action": "start"})

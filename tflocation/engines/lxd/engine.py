@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tflocation.engines.interface import (
@@ -289,7 +290,7 @@ class LxdEngine:
 
     def _tell(self, event: EngineEvent) -> None:
         if isinstance(event, ContainerGone):
-            self._spawn(self._in_background(self._connections.enforce))
+            self._spawn(self._in_background(partial(self._connections.enforce, event.id)))
         for queue in self._readers:
             if queue.full():
                 while not queue.empty():

@@ -35,17 +35,24 @@ class Images:
         self._client = client
         self._busybox = busybox
         self._publishing = asyncio.Lock()
+        self._fingerprints: dict[str, str] = {}
 
     async def listed(self) -> list[ImageInfo]:
         """Give every image once, though it may have been published twice at the same moment."""
         return list({image.digest: image for image, _ in await self._all()}.values())
 
     async def fingerprint(self, digest: str) -> str:
-        """Give the engine's own name of the image. Raises NotFound."""
-        for image, raw in await self._all():
-            if image.digest == digest:
-                return str(raw["fingerprint"])
-        raise NotFound(f"image {digest} is not at this location: bring it, or name one that it has")
+        """Give the engine's own name of the image, which never changes. Raises NotFound."""
+        if digest not in self._fingerprints:
+            for image, raw in await self._all():
+                self._fingerprints[image.digest] = str(raw["fingerprint"])
+        if digest not in self._fingerprints:
+            raise NotFound(f"image {digest} is not at this location: bring it, or name one that it has")
+        return self._fingerprints[digest]
+
+    def forget(self, digest: str) -> None:
+        """Look the image up anew next time."""
+        self._fingerprints.pop(digest, None)
 
     async def publish(
         self, digest: str, names: tuple[str, ...], rootfs: Path, metadata: Mapping[str, str]
@@ -59,6 +66,7 @@ class Images:
 
     async def destroy(self, digest: str) -> None:
         """Remove the image. Raises NotFound."""
+        self.forget(digest)
         found = [raw["fingerprint"] for image, raw in await self._all() if image.digest == digest]
         if not found:
             raise NotFound(f"image {digest} is not at this location")
