@@ -119,6 +119,8 @@ class Connection:
         self._lost: Timer | None = None
         self._handlers: dict[str, list[Callable[[dict[str, Any]], object]]] = {}
         self._plane: DataPlane | None = None
+        self._waiters: set[Waiting[Any]] = set()
+        self._served = False
         self._closing = threading.Lock()
         self._closed = False
         self.log = LinkLog()
@@ -161,6 +163,9 @@ class Connection:
             if self._closed or os.getpid() != self._pid:
                 return
             self._closed = True
+            if self._plane is not None and self._thread.is_alive():
+                # The location ends what they carry, of which nobody wants to hear any more.
+                self.on_loop(self._plane.close)
             if farewell and self._opened.done and self._ended is None:
                 self._say_farewell()
             if self._thread.is_alive():
@@ -184,9 +189,12 @@ class Connection:
 
         """
         waiting: Waiting[Answer] = Waiting()
-        self._check_waitable()
-        self.loop.call_from_thread(lambda: self.request(name, params, timeout + _MARGIN, waiting.set))
-        answer = waiting.get(timeout, f"{name}: no answer of location {self._account.name}")
+        answer = self._wait_for(
+            waiting,
+            lambda: self.request(name, params, timeout + _MARGIN, waiting.set),
+            timeout,
+            f"{name}: no answer of location {self._account.name}",
+        )
         if isinstance(answer, Failure):
             raise self._ended or error_of(answer)
         return answer
@@ -245,9 +253,7 @@ class Connection:
             except BaseException as error:  # noqa: BLE001 - it belongs to the caller
                 waiting.fail(error)
 
-        self._check_waitable()
-        self.loop.call_from_thread(body)
-        return waiting.get(timeout, "the connection's background thread")
+        return self._wait_for(waiting, body, timeout, "the connection's background thread")
 
     def register(self, event: str, handler: Callable[[dict[str, Any]], object]) -> None:
         """Call `handler`, in the loop's thread, with the body of each event of this name."""
@@ -361,6 +367,24 @@ class Connection:
             self._plane.lease = self.lease
         return self._plane
 
+    def _wait_for(self, waiting: Waiting[T], begin: Callable[[], None], timeout: float, what: str) -> T:
+        """Have `begin` called in the loop's thread, and wait for the result that it leads to."""
+        self._check_waitable()
+        self._waiters.add(waiting)
+        try:
+            self.loop.call_from_thread(begin)
+            if self._served:
+                # The thread may have ended before it saw this one.
+                self._abandon()
+            return waiting.get(timeout, what)
+        finally:
+            self._waiters.discard(waiting)
+
+    def _abandon(self) -> None:
+        """Let nobody wait for a thread that has ended."""
+        for waiting in list(self._waiters):
+            waiting.fail(self._ended or Disconnected(f"not connected to location {self._account.name}"))
+
     def _check_waitable(self) -> None:
         if os.getpid() != self._pid:
             raise RuntimeError("this process was forked after the Location was made; make one of its own")
@@ -372,4 +396,6 @@ class Connection:
     def _run(self) -> None:
         log.debug("Message loop started")
         self.loop.run()
+        self._served = True
+        self._abandon()
         log.debug("Message loop has finished")

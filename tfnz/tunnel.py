@@ -2,6 +2,7 @@
 
 import logging
 import socket as sockets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 from weakref import ref
 
@@ -156,8 +157,9 @@ class Tunnel(Waitable, Killable, Ending):
             return
         self.mark_as_dead()
         self._tunnels.pop(self.uuid, None)
-        if self.created and self._connection.ended is None:
-            self._connection.on_loop(self._close)
+        if self.created:
+            with suppress(ValueError):  # the connection is closed, and with it all that it listened on
+                self._connection.on_loop(self._close)
         log.info("Destroyed remote tunnel: %s", as_text(self.uuid))
 
     # In the loop's thread.
