@@ -78,7 +78,9 @@ def test_two_servers_never_share_a_database(module_session: Session) -> None:
     first = Postgresql(node, volume)
     first.wait_until_ready(LIMIT * 3)
     second = Postgresql(node, volume)
-    waiting = "while ! pgrep -x flock >/dev/null; do sleep 0.1; done; pgrep -x postgres || echo none"
+    waiting = (
+        "until grep -qsx flock /proc/*/comm; do sleep 0.1; done; grep -sx postgres /proc/*/comm || echo none"
+    )
     assert second.run_process(waiting, timeout=LIMIT)[0] == b"none\n"
     assert not second.is_ready()
     node.destroy_container(first)
