@@ -17,14 +17,17 @@ MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT: Final = 0x81
 CLOSE: Final = 0x88
 
-PAGE: Final = b"""<!doctype html><title>page</title><p id=answer>waiting</p><script>
+PAGE: Final = b"""<!doctype html><title>page</title><script>
 const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/socket`);
 socket.onopen = () => socket.send("hello");
 socket.onmessage = (event) => {
   const protocol = performance.getEntriesByType("navigation")[0].nextHopProtocol;
-  document.getElementById("answer").textContent = `${event.data} over ${protocol}`;
+  if (event.data == "hello") socket.send(`answered over ${protocol}`);
 };
 </script>"""
+
+heard: list[str] = []
+"""What came over WebSockets."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
             told = {
                 "path": self.path,
                 "headers": {name.lower(): value for name, value in self.headers.items()},
+                "heard": heard,
                 "server": os.environ.get("NAME") or socket.gethostname(),
             }
             self._answer("application/json", json.dumps(told).encode())
@@ -71,6 +75,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             mask = self.rfile.read(4)
             data = bytes(byte ^ mask[n % 4] for n, byte in enumerate(self.rfile.read(head[1] & 127)))
+            heard.append(data.decode())
             self.wfile.write(bytes((TEXT, len(data))) + data)
 
 

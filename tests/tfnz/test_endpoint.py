@@ -1,7 +1,6 @@
 """Names that containers serve on the web: published by the SDK, asked for by real clients."""
 
 import hashlib
-import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from tests.support import web_server
 from tests.support.authority import Authority
 from tests.support.user import User
 from tests.support.waiting import wait_for
-from tests.support.web_parts import Load, ask, curl, told
+from tests.support.web_parts import Load, ask, curl, running, told
 from tests.tfnz.conftest import LEASE, WebPorts
 from tfnz.container import Container
 from tfnz.endpoint import Cluster, WebEndpoint
@@ -232,20 +231,19 @@ def test_a_browser_speaks_http2_and_a_websocket_to_a_container(
     assert done.stdout == "2 200", done
     public = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
     pin = hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
-    browser = subprocess.run(
-        [
-            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
-            f"--ignore-certificate-errors-spki-list={b64encode(pin).decode()}",
-            *("--virtual-time-budget=10000", "--dump-dom", url),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    browser = (
+        *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
+        f"--ignore-certificate-errors-spki-list={b64encode(pin).decode()}",
+        *("--remote-debugging-port=0", url),
     )
-    assert "hello over h2" in browser.stdout, browser.stdout + browser.stderr[-2000:]
+
+    def heard() -> bool:
+        return "answered over h2" in curl("-k", "--resolve", at, f"{url}told").stdout
+
+    with running(*browser):
+        wait_for(heard, 2 * LIMIT, "the browser's WebSocket")
 
 
 def test_a_killed_programs_names_are_free_after_its_lease(
@@ -263,10 +261,10 @@ def test_a_killed_programs_names_are_free_after_its_lease(
         f"location.endpoint_for({NAME!r}).publish(Cluster(containers=[container]), {NAME!r})\n"
         "print('published', flush=True); time.sleep(600)\n"
     )
-    with user.start_python(program) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "published\n"
-        running.kill()
+    with user.start_python(program) as publisher:
+        assert publisher.stdout is not None
+        assert publisher.stdout.readline() == "published\n"
+        publisher.kill()
     wait_for(lambda: ask(web_ports.at, NAME, "/")[0] == 404, LEASE + LIMIT, "the name to be free")
     endpoint.publish(Cluster(containers=[one]), NAME)
     assert servers(web_ports) == {"one"}
