@@ -30,6 +30,7 @@ def said(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str, str]:
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
+@pytest.mark.covers("tflocations list", "tflocations select")
 def test_the_default_is_marked_and_selected_by_its_beginning(user: User) -> None:
     """The first that was stored is the default; the first that begins so becomes it."""
     assert said(user.run("list", program="tflocations")) == (
@@ -102,6 +103,7 @@ def test_without_an_account_one_line_says_so(tmp_path: Path, program: str, argum
     assert ".20ft" in errors
 
 
+@pytest.mark.covers("tfacctbak")
 @pytest.mark.parametrize("arguments", [[], ["attic"], ["--location", "attic"]])
 def test_an_account_moves_by_a_pasted_script(user: User, tmp_path: Path, arguments: list[str]) -> None:
     """Its files are the same there, for their owner alone, and its location is the default."""

@@ -39,6 +39,7 @@ def admin(tmp_path_factory: pytest.TempPathFactory, sdk_location: Location) -> U
     return person
 
 
+@pytest.mark.covers("tf kv")
 def test_keys_keep_their_types_and_change_together(user: User) -> None:
     """Text, numbers and bytes; all of a command or none."""
     assert said(user.run("kv", "set", "prod/db", "one", "prod/host", "zwei ä")) == (0, "", "")
@@ -89,6 +90,7 @@ def test_a_change_of_the_store_is_watched(user: User, tmp_path: Path) -> None:
     assert re.fullmatch(r"(watched\t\d+\n)+", log.read_text())
 
 
+@pytest.mark.covers("tf volume")
 def test_volumes_have_a_life(user: User) -> None:
     """Created, listed, snapshot, rolled back, destroyed; found by tag and by the beginning of the uuid."""
     code, name, _ = said(user.run("volume", "create", "--size", "64M", "Pages"))
@@ -109,6 +111,7 @@ def test_volumes_have_a_life(user: User) -> None:
     assert said(user.run("volume", "list", "-q"))[1] == ""
 
 
+@pytest.mark.covers("tf node", "tf image")
 def test_nodes_and_images_are_told(user: User) -> None:
     """As tables and as JSON."""
     (node,) = json.loads(user.run("node", "list", "--json").stdout)
@@ -125,6 +128,7 @@ def test_nodes_and_images_are_told(user: User) -> None:
     assert said(user.run("image", "rm", "nosuch"))[0] == 1
 
 
+@pytest.mark.covers("tf account", "tf init")
 def test_an_administrator_makes_and_ends_accounts(
     admin: User, sdk_location: Location, tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ def said(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str, str]:
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
+@pytest.mark.covers("tfvolumes list", "tfvolumes create", "tfvolumes destroy")
 def test_volumes_are_created_listed_and_destroyed(user: User) -> None:
     """By uuid and by tag; names alone are printed."""
     code, plain, errors = said(user.run("create", program="tfvolumes"))
@@ -48,6 +49,7 @@ def test_wrong_volumes_are_one_line_on_stdout(user: User, arguments: list[str]) 
     assert len(output.strip().split("\n")) == 1
 
 
+@pytest.mark.covers("tfresources")
 def test_resources_are_json(user: User, sdk_location: Location) -> None:
     """The location's name, nodes by their keys with statistics, and names of what the account has."""
     code, output, errors = said(user.run(program="tfresources"))

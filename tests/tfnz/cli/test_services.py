@@ -177,6 +177,7 @@ def test_container_names_are_tfds(name: str) -> None:
     assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
+@pytest.mark.covers("tfnz.cli.remove_flagged")
 def test_flags_are_removed_in_both_forms() -> None:
     """With their values, and nothing else with them."""
     assert remove_flagged("--systemd", ["tf", "--systemd", "u@h", "-q", "--systemd=x", "--systemdx=1"]) == [
