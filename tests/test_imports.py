@@ -22,6 +22,10 @@ PURE = (
     "tflocation.limits",
     "tflocation.placement",
     "tflocation.tickets",
+    "tflocation.web.clusters",
+    "tflocation.web.domains",
+    "tflocation.web.names",
+    "tflocation.web.sites",
 )
 
 DRIVERS = "tfd.protocol.drivers"
