@@ -20,7 +20,7 @@ def dispatch(argv: Sequence[str]) -> int:
 
     options = parser().parse_args(list(argv))
     try:
-        with failures_told(f"tf {argv[0]}"):
+        with failures_told(options.program):
             code: int = options.action(options)
             return code
     except SystemExit as end:

@@ -30,7 +30,7 @@ def add_command(
     command = commands.add_parser(
         name, help=text, description=described, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    command.set_defaults(action=action)
+    command.set_defaults(action=action, program=command.prog)
     if location:
         location_options(command)
     return command
@@ -44,7 +44,7 @@ def add_group(commands: "Commands", name: str, text: str) -> "Commands":
         group.print_help()
         return 0
 
-    group.set_defaults(action=print_help)
+    group.set_defaults(action=print_help, program=group.prog)
     return group.add_subparsers(title="commands", metavar="COMMAND")
 
 

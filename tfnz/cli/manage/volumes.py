@@ -77,10 +77,11 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _create(options: argparse.Namespace) -> int:
-    from tfnz.base import new_uuid
+    from tfnz.base import Taggable, new_uuid
 
+    tag = Taggable.valid_tag(options.tag)
     parameters = {"key": new_uuid().decode(), "synchronous": options.sync}
-    given = {"tag": options.tag, "size": options.size, "node": options.node}
+    given = {"tag": tag and tag.decode(), "size": options.size, "node": options.node}
     parameters |= {name: value for name, value in given.items() if value is not None}
     with connected(options) as location:
         print(_display_name(location.connection.call("volume.create", parameters)["volume"]))
@@ -96,7 +97,7 @@ def _remove(options: argparse.Namespace) -> int:
                 volume = find_volume(listed, key)
                 location.connection.call("volume.destroy", {"name": volume["name"]})
             except ValueError as error:
-                print(f"tf volume rm: {error}", file=sys.stderr)
+                print(f"{options.program}: {error}", file=sys.stderr)
                 failed = 1
                 continue
             print(_display_name(volume))
