@@ -23,6 +23,7 @@ PACKAGES = (
     "systemd-sysv",
     *("python3-zmq", "python3-nacl", "python3-msgpack", "python3-systemd", "python3-sdnotify"),
     *("python3-toml", "python3-aiohttp", "python3-asyncssh", "python3-tqdm"),
+    *("python3-cryptography", "python3-dnspython"),
     *("sudo", "curl", "iproute2"),
 )
 
