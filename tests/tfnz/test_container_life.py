@@ -49,6 +49,8 @@ def spawn(session: Location, line: str, heard: Heard | None = None, **more: Any)
 @pytest.mark.covers("Container.ip", "Container.private_ip", "Container.uuid", "Container.image")
 @pytest.mark.covers("Container.parent", "Container.location", "Container.conn", "Container.node")
 @pytest.mark.covers("Container.node_pk", "Container.env", "Container.volumes", "Container.docker_config")
+@pytest.mark.covers("tfnz.container.Container", "tfnz.Connectable", "Connectable.conn", "Connectable.uuid")
+@pytest.mark.covers("Connectable.node_pk", "Connectable.ip")
 def test_what_a_container_knows(box: Container, module_session: Location) -> None:
     """Its address is text that may also be called, and the container has it inside."""
     assert box.ip == box.ip() == box.private_ip()
@@ -205,6 +207,7 @@ def test_reboot_of_a_dead_one(module_session: Location) -> None:
 
 @pytest.mark.covers("Container.allow_connection_from", "Container.disallow_connection_from")
 @pytest.mark.covers("Container.all_allowed_connections")
+@pytest.mark.covers("Connectable.allow_connection_from", "Connectable.disallow_connection_from")
 def test_connections_between_containers(module_session: Location, box: Container) -> None:
     """Nothing comes in until it is allowed, and nothing any more once it is disallowed."""
     with module_session.node().spawn_container("web") as server:
@@ -225,6 +228,7 @@ def test_connections_between_containers(module_session: Location, box: Container
 @pytest.mark.covers("ExternalContainer.ip", "ExternalContainer.private_ip", "ExternalContainer.node_pk")
 @pytest.mark.covers("ExternalContainer.conn", "ExternalContainer.display_name")
 @pytest.mark.covers("ExternalContainer.allow_connection_from", "ExternalContainer.disallow_connection_from")
+@pytest.mark.covers("tfnz.container.ExternalContainer")
 def test_external_containers(module_session: Location, session: Location) -> None:
     """A tagged container of another session has an address, and connections to and from it can be allowed."""
     with module_session.node().spawn_container("web", tag="Front") as server:

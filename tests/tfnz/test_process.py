@@ -257,6 +257,7 @@ def test_waiting_inside_a_callback(box: Container) -> None:
     assert told == [b"outer\ninner\n", b"spawned\n"]
 
 
+@pytest.mark.covers("tfnz.process.Process", "Process.destroy")
 @pytest.mark.covers("Process.uuid", "Process.parent", "Process.node", "Process.conn", "Process.dead")
 def test_what_a_process_knows(box: Container) -> None:
     """A process knows its container, node and connection."""

@@ -8,10 +8,13 @@ import struct
 import threading
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.peer import DIGEST, ECHO, RESET
+from tests.support.product import Location as Service
+from tests.support.user import User
 from tests.support.waiting import wait_for
 from tfnz.container import Container
 from tfnz.location import Location
@@ -51,6 +54,7 @@ def read_all(connection: socket.socket) -> bytes:
     return bytes(got)
 
 
+@pytest.mark.covers("tfnz.tunnel.Tunnel")
 @pytest.mark.covers("Container.attach_tunnel", "Tunnel.localport", "Tunnel.port", "Tunnel.lp", "Tunnel.bind")
 def test_a_tunnel_carries_both_ways(echo: Tunnel) -> None:
     """What goes in comes back; the local port is a number that may also be called."""
@@ -200,7 +204,7 @@ def test_a_client_that_does_not_read(echo: Tunnel) -> None:
             assert other.recv(5) == b"alive"
 
 
-@pytest.mark.covers("Container.wait_http_200", "Container.wait_tcp", "Container.attach_browser")
+@pytest.mark.covers("Container.wait_http_200", "Container.wait_tcp")
 def test_waiting_for_http(module_session: Location) -> None:
     """The tunnel that is given leads to the page; it is on loopback and stays."""
     container = module_session.node().spawn_container("web")
@@ -242,3 +246,23 @@ def test_what_a_tunnel_knows(echo: Tunnel, peer: Container) -> None:
     assert echo.wait_until_ready() is echo
     echo.connect()
     assert f"port={ECHO}" in repr(echo)
+
+
+@pytest.mark.covers("Container.attach_browser")
+def test_a_browser(user: User, sdk_location: Service, tmp_path: Path) -> None:  # noqa: ARG001 - it is there
+    """The desktop's browser is opened at the page; a browser that fails is no error."""
+    seen = tmp_path / "seen"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >{seen}\nexit 1\n')
+    browser.chmod(0o755)
+    program = f"""
+import os
+os.environ["BROWSER"] = {str(browser)!r}
+from tfnz.location import Location
+with Location(quiet=True) as location:
+    print(location.node().spawn_container("web").attach_browser(path="index.html").localport)
+"""
+    done = user.python(program)
+
+    assert done.returncode == 0, done.stderr
+    assert seen.read_text() == f"http://localhost:{done.stdout.strip()}/index.html\n"
