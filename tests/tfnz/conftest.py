@@ -9,6 +9,7 @@ import pytest
 from tests.support import peer_image
 from tests.support.engine import private_engine
 from tests.support.images import archive, busybox_image, layer, oci_files
+from tests.support.name_server import NameServer
 from tests.support.product import Location, free_port
 from tests.support.user import User
 from tflocation.development import PrivateEngine
@@ -56,12 +57,24 @@ def web_ports() -> WebPorts:
 
 
 @pytest.fixture(scope="session")
+def name_server() -> Iterator[NameServer]:
+    """What the location asks for the proof that a domain is somebody's."""
+    with NameServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def sdk_location(
-    tmp_path_factory: pytest.TempPathFactory, sdk_engine: PrivateEngine, web_ports: WebPorts
+    tmp_path_factory: pytest.TempPathFactory,
+    sdk_engine: PrivateEngine,
+    web_ports: WebPorts,
+    name_server: NameServer,
 ) -> Iterator[Location]:
     """A location with the images `busybox` (a shell that waits), `web` (a page on port 80) and `peer`."""
     directory = tmp_path_factory.mktemp("sdk-location")
-    extra = f'registries = []\nlease = "{LEASE}s"\n{web_ports.table}'
+    extra = (
+        f'registries = []\nlease = "{LEASE}s"\n{web_ports.table}resolver = "127.0.0.1:{name_server.port}"\n'
+    )
     running = Location(directory, sdk_engine, name="sdk-home", extra=extra)
     web = busybox_image(
         entrypoint=["httpd", "-f", "-p", "80", "-h", "/srv"],

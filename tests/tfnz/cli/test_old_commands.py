@@ -3,9 +3,11 @@
 import json
 import re
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
+from tests.support.name_server import NameServer
 from tests.support.product import Location
 from tests.support.user import User
 
@@ -69,3 +71,47 @@ def test_an_image_that_is_not_local_is_not_cached(user: User) -> None:
     assert code == 1
     assert "Traceback" not in errors
     assert said(user.run("nosuchimage", program="tfdescribe"))[0] == 1
+
+
+@pytest.mark.covers(
+    *("tfdomains list", "tfdomains prepare", "tfdomains claim", "tfdomains release"),
+    *("tfdomains global", "tfdomains private"),
+)
+def test_a_domain_is_claimed_shared_and_given_up(
+    user: User, new_user: Callable[[str], User], name_server: NameServer
+) -> None:
+    """By the record that `prepare` prints; another account sees it while it is global."""
+    other = new_user("other")
+    code, output, errors = said(user.run("prepare", "my.example", program="tfdomains"))
+    record, command, life = output.strip().split("\n")
+    assert (code, errors) == (0, "")
+    match = re.search(r"tf-token\.my\.example\b.*\bTXT\b.* (\S+)$", record)
+    assert match is not None
+    assert "tfdomains claim my.example" in command
+    assert "six hours" in life
+
+    def refused(*arguments: str) -> str:
+        code, output, errors = said(user.run(*arguments, program="tfdomains"))
+        assert (code, errors, output.count("\n")) == (1, "", 1)
+        return output
+
+    assert "no TXT record" in refused("claim", "my.example")
+    name_server.records["tf-token.my.example"] = ["wrong"]
+    assert "token" in refused("claim", "my.example")
+    name_server.records["tf-token.my.example"] = [match[1]]
+    assert said(user.run("claim", "my.example", program="tfdomains")) == (0, "Claimed: my.example\n", "")
+    assert refused("prepare", "my.example")
+    assert "not prepared" in refused("claim", "unprepared.example")
+
+    def listed(person: User) -> bool:
+        return "my.example" in said(person.run("list", program="tfdomains"))[1].split()
+
+    assert (listed(user), listed(other)) == (True, False)
+    assert said(user.run("global", "my.example", program="tfdomains"))[0] == 0
+    assert (listed(user), listed(other)) == (True, True)
+    assert said(user.run("private", "my.example", program="tfdomains"))[0] == 0
+    assert (listed(user), listed(other)) == (True, False)
+    assert said(other.run("release", "my.example", program="tfdomains"))[0] == 1
+    assert said(user.run("release", "my.example", program="tfdomains")) == (0, "Released: my.example\n", "")
+    assert not listed(user)
+    assert refused("global", "my.example")
