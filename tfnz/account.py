@@ -9,12 +9,14 @@ import base64
 import binascii
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tfd.protocol.address import Address
 from tfd.protocol.errors import InviteError, KeyFileError
 from tfd.protocol.keys import KEY_SIZE, KeyPair, generate, pair_of, read_private, write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PORT: Final = 2020
 """TCP port of a location where its address names none."""
@@ -32,27 +34,30 @@ class Account:
     addresses: tuple[Address, ...]
 
 
-def directory() -> Path:
+def directory() -> "Path":
     """Give the directory of the user who runs this: `~/.20ft`."""
-    return Path("~/.20ft").expanduser()
+    from pathlib import Path
+
+    return Path(_path(""))
 
 
 def locations() -> list[str]:
     """Give the names of the locations that the user has keys for. Raises FileNotFoundError, OSError."""
-    names = set(os.listdir(directory()))  # noqa: PTH208 - names are wanted, not paths
+    names = set(os.listdir(_path("")))  # noqa: PTH208 - names are wanted, not paths
     return sorted(name for name in names if f"{name}.pub" in names)
 
 
 def has_default() -> bool:
     """Tell whether there is a default location."""
-    return (directory() / "default_location").is_file()
+    return os.path.isfile(_path("default_location"))  # noqa: PTH113 - see _path
 
 
 def default_location() -> str:
     """Give the name of the default location. Raises RuntimeError where there is none."""
-    path = directory() / "default_location"
+    path = _path("default_location")
     try:
-        name = path.read_text(encoding="utf-8").strip()
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - see _path
+            name = file.read(_LIMIT).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise RuntimeError(
             f"{path}: cannot be read ({_reason(error)}), so it is not known which location is meant; "
@@ -77,16 +82,16 @@ def load(name: str) -> Account:
     command that mends it.
     """
     _check_name(name)
-    place = directory()
-    secret = _key(place / name, _read_secret(place / name))
-    public = _key(place / f"{name}.pub", _read(place / f"{name}.pub"))
-    location = _key(place / f"{name}.spub", _read(place / f"{name}.spub"))
+    path = _path(name)
+    secret = _key(path, _read_secret(path))
+    public = _key(f"{path}.pub", _read(f"{path}.pub"))
+    location = _key(f"{path}.spub", _read(f"{path}.spub"))
     pair = pair_of(secret)
     if pair.public != public:
         raise RuntimeError(
-            f"{place / name}.pub: does not belong to the secret key beside it; restore both from a backup"
+            f"{path}.pub: does not belong to the secret key beside it; restore both from a backup"
         )
-    return Account(name, pair, location, _addresses(place / f"{name}.address", name))
+    return Account(name, pair, location, _addresses(f"{path}.address", name))
 
 
 def parse_address(text: str) -> Address:
@@ -128,7 +133,7 @@ def store(name: str, pair: KeyPair, location: bytes, addresses: tuple[Address, .
 
 def require_new(name: str) -> None:
     """Raise RuntimeError where there are keys for a location of that name already."""
-    path = directory() / name
+    path = _path(name)
     if os.path.lexists(path):
         raise RuntimeError(f"{path}: there is an account for location {name} already; move it away first")
 
@@ -174,8 +179,13 @@ def join(invite: str, *, name: str | None = None) -> str:
     return chosen
 
 
-def _addresses(path: Path, name: str) -> tuple[Address, ...]:
-    if not path.exists():
+def _path(name: str) -> str:
+    # By os.path: importing pathlib costs a megabyte of memory, which a small program is to be spared.
+    return os.path.join(os.path.expanduser("~"), ".20ft", name).rstrip("/")  # noqa: PTH111, PTH118
+
+
+def _addresses(path: str, name: str) -> tuple[Address, ...]:
+    if not os.path.lexists(path):
         return (parse_address(name),)
     lines = [line for line in _read(path).decode("utf-8", "replace").split("\n") if line.strip()]
     try:
@@ -190,12 +200,12 @@ def _check_name(name: str) -> None:
         raise RuntimeError(f"{name!r} is not the name of a location")
 
 
-def _read_secret(path: Path) -> bytes:
+def _read_secret(path: str) -> bytes:
     try:
         return read_private(path, _LIMIT)
     except KeyFileError as error:
         try:
-            owner = path.lstat().st_uid
+            owner = os.lstat(path).st_uid
         except FileNotFoundError:
             raise RuntimeError(_missing(path)) from None
         except OSError:
@@ -205,9 +215,9 @@ def _read_secret(path: Path) -> bytes:
         raise RuntimeError(str(error)) from None
 
 
-def _read(path: Path) -> bytes:
+def _read(path: str) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123 - see _path
             return file.read(_LIMIT)
     except FileNotFoundError:
         raise RuntimeError(_missing(path)) from None
@@ -216,11 +226,11 @@ def _read(path: Path) -> bytes:
         raise RuntimeError(f"{path}: cannot be read: {_reason(error)}{advice}") from error
 
 
-def _chown(path: Path) -> str:
-    return f"; run: sudo chown -R {os.geteuid()} {path.parent}"
+def _chown(path: str) -> str:
+    return f"; run: sudo chown -R {os.geteuid()} {os.path.dirname(path)}"  # noqa: PTH120 - see _path
 
 
-def _key(path: Path, content: bytes) -> bytes:
+def _key(path: str, content: bytes) -> bytes:
     try:
         key = base64.b64decode(content.strip(), validate=True)
     except (binascii.Error, ValueError):
@@ -230,7 +240,7 @@ def _key(path: Path, content: bytes) -> bytes:
     return key
 
 
-def _missing(path: Path) -> str:
+def _missing(path: str) -> str:
     return (
         f"{path}: there is no such file; copy ~/.20ft from where the account was made, "
         "or make an account with: tf init INVITE"

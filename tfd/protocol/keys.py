@@ -10,9 +10,13 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfd.protocol.errors import KeyFileError, ProtocolError
+
+if TYPE_CHECKING:
+    # Imported by those who have paths: pathlib costs a megabyte of memory.
+    from pathlib import Path
 
 KEY_SIZE = 32
 """Bytes of a public or secret key."""
@@ -92,7 +96,7 @@ def base64url_decode(text: str, size: int) -> bytes:
     return data
 
 
-def load(path: Path) -> KeyPair:
+def load(path: "Path") -> KeyPair:
     """Read a key pair. Raises KeyFileError: no such file, others can read it, or it is damaged."""
     content = read_private(path)
     words = content.decode("ascii", "replace").split()
@@ -110,13 +114,13 @@ def load(path: Path) -> KeyPair:
     return pair
 
 
-def create(path: Path, pair: KeyPair) -> None:
+def create(path: "Path", pair: KeyPair) -> None:
     """Write a key pair to a new file. Raises KeyFileError when there is one already, or on a failed write."""
     words = (_LABEL, base64url_encode(pair.public), base64url_encode(pair.secret))
     _write(path, " ".join(words).encode("ascii") + b"\n", replace=False)
 
 
-def load_or_create(path: Path) -> KeyPair:
+def load_or_create(path: "Path") -> KeyPair:
     """Read a key pair, or write a new one where there is no file. Raises KeyFileError."""
     if not os.path.lexists(path):
         try:
@@ -128,7 +132,7 @@ def load_or_create(path: Path) -> KeyPair:
     return load(path)
 
 
-def read_private(path: Path, limit: int = MAX_FILE) -> bytes:
+def read_private(path: "Path | str", limit: int = MAX_FILE) -> bytes:
     """Read a file of up to `limit` bytes that its owner alone can read.
 
     Raises KeyFileError when it cannot be read, its owner is neither root nor we, group or others have
@@ -152,7 +156,7 @@ def read_private(path: Path, limit: int = MAX_FILE) -> bytes:
     return content
 
 
-def write_private(path: Path, content: bytes) -> None:
+def write_private(path: "Path", content: bytes) -> None:
     """Write a file that its owner alone can read, in place of what was there, whole or not at all.
 
     Raises KeyFileError; nothing is changed then.
@@ -160,7 +164,7 @@ def write_private(path: Path, content: bytes) -> None:
     _write(path, content, replace=True)
 
 
-def _check_private(path: Path, status: os.stat_result) -> None:
+def _check_private(path: "Path | str", status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise KeyFileError(f"{path}: not a regular file")
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -171,7 +175,7 @@ def _check_private(path: Path, status: os.stat_result) -> None:
         raise KeyFileError(f"{path}: {text}")
 
 
-def _write(path: Path, content: bytes, *, replace: bool) -> None:
+def _write(path: "Path", content: bytes, *, replace: bool) -> None:
     temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -191,7 +195,7 @@ def _write(path: Path, content: bytes, *, replace: bool) -> None:
         raise KeyFileError(f"{path}: cannot be written: {_reason(error)}") from error
 
 
-def _sync_directory(directory: Path) -> None:
+def _sync_directory(directory: "Path") -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,6 @@
 """A container's files."""
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tfnz import arguments
@@ -29,6 +28,8 @@ class Files(Usable):
 
         path = _inside(filename)
         if isinstance(data, os.PathLike):
+            from pathlib import Path
+
             source = Path(data)
             if source.is_dir():
                 files.put_directory(self.conn(), self.container_id(), source, path)
@@ -53,6 +54,8 @@ class Files(Usable):
         Raises ValueError, before anything is written, where a link leads out of `source` or to a directory,
         or something is neither file nor directory.
         """
+        from pathlib import Path
+
         from tfnz import files
 
         files.put_directory(self.conn(), self.container_id(), Path(source), _inside(directory))
@@ -62,6 +65,8 @@ class Files(Usable):
 
         Raises ValueError where there is no such directory, or a name in it is none for a file here.
         """
+        from pathlib import Path
+
         from tfnz import files
 
         files.fetch_directory(self.conn(), self.container_id(), _inside(directory), Path(into))

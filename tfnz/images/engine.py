@@ -11,8 +11,10 @@ on DOCKER_HOST, podman-system-service(1) on its sockets.
 import os
 import socket
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DOCKER_SOCKET: Final = "/var/run/docker.sock"
 
@@ -195,6 +197,8 @@ def _message(content: bytes, status: int) -> str:
     return str(said) or f"status {status}"
 
 
-def spool_directory() -> Path:
+def spool_directory() -> "Path":
     """Give where large temporary files go: TMPDIR, else /var/tmp, since /tmp may lie in memory."""
+    from pathlib import Path
+
     return Path(os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108 - unnamed files alone are made there

@@ -1,10 +1,10 @@
 """Making an image available at a location, whichever way it can come there with the fewest bytes sent."""
 
 import logging
+import os
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 from tfd.protocol.errors import Code
@@ -64,7 +64,7 @@ def ensure(connection: "Connection", name: str, progress: "Progress | None" = No
 def _is_archive(name: str) -> bool:
     if name.startswith(("./", "../", "/", "~/", "oci:", "oci-archive:", "docker-archive:")):
         return True
-    return name.endswith(_ARCHIVE_SUFFIXES) and Path(name).is_file()
+    return name.endswith(_ARCHIVE_SUFFIXES) and os.path.isfile(name)  # noqa: PTH113 - pathlib costs memory
 
 
 def _from_archive(
@@ -86,12 +86,12 @@ def _from_engine(
     connection: "Connection", name: str, progress: "Progress | None"
 ) -> tuple[str, dict[str, Any]] | None:
     """Bring the image of the local engine, None where it has none of that name."""
-    from tfnz.images import description as descriptions
-    from tfnz.images.known import KnownDigests
-
     local = _local(name)
     if local is None:
         return None
+    from tfnz.images import description as descriptions
+    from tfnz.images.known import KnownDigests
+
     engine, told = local
     described = descriptions.cleaned(told)
     engine_id = str(told.get("Id", ""))

@@ -4,14 +4,16 @@ import errno
 import socket
 import stat
 from collections.abc import Callable
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tfd.protocol.address import Address
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import READ, Loop, Timer
 from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
 from tfd.protocol.errors import TfdError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # A burst on one socket must not keep the others waiting.
 _ACCEPTS_AT_ONCE: Final = 64
@@ -92,6 +94,8 @@ class BoundAddress:
         for listening in self._sockets:
             listening.close()
         if self._identity is not None:
+            from pathlib import Path
+
             path = Path(self.address.path)
             try:
                 status = path.lstat()
@@ -131,7 +135,9 @@ class BoundAddress:
 
     def _tcp(self) -> list[socket.socket]:
         host, port = self.address.host, self.address.port
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # As bytes, since Python loads its tables of Unicode for a text, whatever is in it.
+        name = host.encode("ascii") if host.isascii() else host
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         sockets: list[socket.socket] = []
         try:
             for family, _, _, _, address in found:
@@ -162,6 +168,8 @@ class BoundAddress:
             self._log.event("warning", f"no interface has the address of {self.address} yet; waiting for it")
 
     def _unix(self) -> socket.socket:
+        from pathlib import Path
+
         path = Path(self.address.path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -198,12 +206,13 @@ _IP_FREEBIND: Final = 15  # linux/in.h; the socket module does not have it
 def _backlog() -> int:
     """Give the kernel's limit: SOMAXCONN of the C library may be an older kernel's 128."""
     try:
-        return int(Path("/proc/sys/net/core/somaxconn").read_text("ascii"))
+        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:  # noqa: PTH123 - small
+            return int(file.read())
     except (OSError, ValueError):
         return socket.SOMAXCONN
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_stale(path: "Path") -> None:
     """Remove a socket file on which nobody answers. Raises OSError where it is anything else."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
