@@ -34,7 +34,9 @@ class Location:
         self.host = host
         self.counters: Counter[str] = Counter()
         self.tickets = tickets or Tickets()
-        self.server = ChannelServer(self.tickets, logging.getLogger("tests.location"), self.counters, lambda _: None)
+        self.server = ChannelServer(
+            self.tickets, logging.getLogger("tests.location"), self.counters, lambda _: None
+        )
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
