@@ -340,7 +340,7 @@ class Connection:
             return
         error = Disconnected(f"the session with location {self._account.name} is over: {reason}")
         self._ended = error
-        if not self._closed:
+        if not self._closed and self.link.welcome is not None:
             log.error("%s; its containers are gone", error)
         self._owner.connection_ended(error)
         if self._plane is not None:

@@ -181,9 +181,9 @@ def test_an_invite_makes_an_account(
     line = sdk_location.invite("joiner")
 
     assert account.join(line) == "sdk-home"
-    with pytest.raises(RuntimeError, match="already"):
-        account.join(line)
-    with pytest.raises(ValueError, match="invite"):
+    with pytest.raises(RuntimeError, match="an account for location sdk-home already"):
+        account.join(sdk_location.invite("joiner-2"))
+    with pytest.raises(ValueError, match="an invite is good once"):
         account.join(line, name="again")
     with pytest.raises(ValueError, match="not an invite"):
         account.join("nonsense")
