@@ -90,6 +90,21 @@ async def test_rollback_under_a_running_container(engine: LxdEngine, name: str, 
         await engine.snapshot_volume("tester", "test/unknown")
 
 
+async def test_rollback_to_the_beginning(engine: LxdEngine, name: str, tmp_path: Path) -> None:
+    """Without a snapshot a volume is as created, and its containers may write to it as before."""
+    await engine.ensure_volume("tester", name)
+    container = await engine.create_container(shell(IDLE, volumes=((name, "/data"),)))
+    (tmp_path / "file").write_text("text")
+    await engine.put_file(container.id, "/data/before", tmp_path / "file")
+
+    await engine.rollback_volume("tester", name)
+
+    with pytest.raises(NotFound):
+        await engine.fetch_file(container.id, "/data/before", 100)
+    await engine.put_file(container.id, "/data/after", tmp_path / "file")
+    assert await engine.fetch_file(container.id, "/data/after", 100) == b"text"
+
+
 async def test_full_volume_says_so(engine: LxdEngine, name: str, tmp_path: Path) -> None:
     """More than a volume's size is refused as such; the volume can be grown."""
     volume = await engine.ensure_volume("tester", name, size=8 << 20)

@@ -17,6 +17,8 @@ _ACCOUNT = "user.tfd.account"
 _TAG = "user.tfd.tag"
 _SYNCHRONOUS = "user.tfd.synchronous"  # no storage of the engines can be told so for one volume
 _POINT = "point"
+_OWNERS = "volatile.idmap.last"  # how the owners of the volume's files were shifted
+_UNSHIFTED = "[]"
 _RELEASE_LIMIT = 30.0  # seconds
 _PAUSE = 0.05
 _AT_ONCE = 8  # requests for sizes; the engine answers each from the file system
@@ -118,7 +120,23 @@ class Volumes:
                     body={"restore": points[-1][1]},
                     query=_target(found),
                 )
+                await self._restore_owners(found, points[-1][1])
         return await self._info(found)
+
+    async def _restore_owners(self, found: dict[str, Any], point: str) -> None:
+        """Tell the engine whose the files are now.
+
+        It shifts a volume's owners when a container gets it for the first time, notes that, and restores a
+        snapshot without a look at the note: files from before the shift would stay nobody's.
+        """
+        what = f"owners in volume {found['name']}"
+        answer = await self._client.get(
+            f"{self._one(found)}/snapshots/{point}", what=what, query=_target(found)
+        )
+        owners = answer.metadata["config"].get(_OWNERS, _UNSHIFTED)
+        await self._client.request(
+            "PATCH", self._one(found), what=what, body={"config": {_OWNERS: owners}}, query=_target(found)
+        )
 
     async def _made(
         self, account: str, name: str, node: str | None, size: int | None, own: dict[str, str]
