@@ -89,12 +89,14 @@ class KeptConsole:
                 await self._news.wait()
 
     async def write(self, data: bytes) -> None:
-        """Type into the terminal; while it is not attached nothing happens. Raises EngineError."""
+        """Type into the terminal, once it is attached. Raises EngineError, TimeoutError."""
+        await self.attached()
         if self._console is not None:
             await self._console.write(data)
 
     async def resize(self, columns: int, rows: int) -> None:
-        """Change the size of the terminal; while it is not attached nothing happens. Raises EngineError."""
+        """Change the size of the terminal, once it is attached. Raises EngineError, TimeoutError."""
+        await self.attached()
         if self._console is not None:
             await self._console.resize(columns, rows)
 

@@ -69,6 +69,11 @@ async def reboot(services: Services, call: Call) -> Body:
         raise CommandError(Code.BUSY, f"container {container.id} is being rebooted already")
     services.inventory.rebooting.add(container.id)
     try:
+        console = services.consoles.get(container.id)
+        if console is not None:
+            # What it said since its last start is known before that is over.
+            with suppress(TimeoutError):
+                await console.attached()
         with services.consoles.rebooting(container.id):
             reset = call.parameters.get("reset", False)
             container = await services.engine.reboot(container.id, reset=reset)
@@ -79,8 +84,6 @@ async def reboot(services: Services, call: Call) -> Body:
         raise
     services.inventory.rebooting.discard(container.id)
     services.learn(container)
-    if container.holder and not container.asleep:
-        await services.consoles.keep(container).attached()
     return {"container": record(container)}
 
 

@@ -196,14 +196,14 @@ async def _show(kept: KeptConsole, pipe: OpenPipe) -> Body:
 async def _type(kept: KeptConsole, pipe: OpenPipe) -> None:
     async for piece in pipe.data():
         if piece.kind is Kind.DATA:
-            with suppress(EngineError):
+            with suppress(EngineError, TimeoutError):
                 await kept.write(piece.payload)
 
 
 async def _resize(kept: KeptConsole, pipe: OpenPipe) -> None:
     async for piece in pipe.controls():
         if piece.kind is Kind.WINDOW:
-            with suppress(EngineError):
+            with suppress(EngineError, TimeoutError):
                 await kept.resize(*window(piece.payload))
 
 

@@ -34,6 +34,7 @@ def test_a_console_has_several_readers(ann: Holder) -> None:
     """Each sees all from the beginning, and the exit code, also one that comes after the end."""
     container = ann.create(*ECHO)
     first, second = (ann.pipe("container.console", id=container["id"]) for _ in range(2))
+    first.until(lambda: b"begun" in first.output(), "the process to begin")
     first.send(Kind.DATA, b"a line\n")
     second.until(lambda: b"got a line" in second.output(), "what the other one typed")
     assert ann.call("container.log", id=container["id"], lines=1) == {"log": b"got a line\r\n"}
