@@ -26,11 +26,12 @@ OPEN_LIMIT: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Carriage:
-    """What all attachments of one connection share. `buffer` is what one read goes to."""
+    """What all attachments of one connection share: `buffer` is read into, `open` are all of them."""
 
     loop: Loop
     pool: ChannelPool
     buffer: memoryview
+    open: "set[Attachment]"
 
 
 class Attachment:
@@ -58,6 +59,7 @@ class Attachment:
     ) -> None:
         self.opened = False
         """Whether the location has answered on the channel."""
+        self._carriage = carriage
         self._loop = carriage.loop
         self._pool = carriage.pool
         self._buffer = carriage.buffer
@@ -77,6 +79,7 @@ class Attachment:
         self._limit: Timer | None = self._loop.call_later(
             OPEN_LIMIT, lambda: self._fail(f"no answer on the channel within {OPEN_LIMIT:g} s")
         )
+        carriage.open.add(self)
         self._pool.take((ticket.host, ticket.port), self._got_connection)
 
     def flush(self) -> None:
@@ -118,7 +121,7 @@ class Attachment:
 
     def close(self) -> None:
         """Drop the channel; nothing is told any more."""
-        self._closed = True
+        self._close()
         self._stop_timer()
         connection, self._socket = self._socket, None
         if connection is not None:
@@ -230,8 +233,12 @@ class Attachment:
                 self._pool.put((self._ticket.host, self._ticket.port), connection)
             else:
                 connection.close()
-        self._closed = True
+        self._close()
         self._tell("the location closed the channel")
+
+    def _close(self) -> None:
+        self._closed = True
+        self._carriage.open.discard(self)
 
     def _fail(self, reason: str) -> None:
         if not self._closed:

@@ -39,7 +39,7 @@ class DataPlane:
         self.lease = DEFAULT_LEASE
         """Seconds that the location keeps a pipe without a channel; set when it has told."""
         self.log = log
-        self.carriage = Carriage(loop, ChannelPool(loop, log), new_buffer())
+        self.carriage = Carriage(loop, ChannelPool(loop, log), new_buffer(), set())
         self.stock = Stock(loop, log, link)
         self.relaying: Relaying | None = None
         """Made when it is first needed, see tfnz.relaying."""
@@ -49,6 +49,7 @@ class DataPlane:
         self._pipes: set[OpenPipe] = set()
         self._watched: set[Callable[[], None]] = set()
         self._lost = False
+        self._closed = False
         self._timer: Timer = loop.call_later(CHECK_INTERVAL, self._check)
 
     def open_pipe(
@@ -72,7 +73,10 @@ class DataPlane:
                 self._pipes.add(pipe)
             opened(pipe)
 
-        self.link.request(command, params, timeout, answered)
+        if self._closed:
+            opened(self._over())
+        else:
+            self.link.request(command, params, timeout, answered)
 
     def forget(self, pipe: OpenPipe) -> None:
         """Know that a pipe is over."""
@@ -96,12 +100,18 @@ class DataPlane:
                 pipe.reattach()
 
     def close(self) -> None:
-        """End all pipes without a word, and close what is kept ahead."""
+        """Tell those who use a pipe that the session is over, and close what is kept ahead."""
+        self._closed = True
         for pipe in list(self._pipes):
-            pipe.close()
+            pipe.fail(self._over())
+        for attachment in list(self.carriage.open):
+            attachment.close()
         self._timer.cancel()
         self.stock.close()
         self.carriage.pool.close()
+
+    def _over(self) -> Failure:
+        return Failure(Code.UNAVAILABLE, f"the session with location {self.link.name} is over")
 
     def _check(self) -> None:
         for pipe in list(self._pipes):

@@ -36,10 +36,12 @@ class Exchange:
     Raises:
         RemoteError: the location refused.
         TimeoutError: it did not answer in time.
+        Disconnected: the session is over.
 
     """
 
     def __init__(self, connection: Connection, command: str, params: Mapping[str, Any], what: str) -> None:
+        self._connection = connection
         self._loop: Loop = connection.loop
         self._what = what
         self._changed = threading.Condition()
@@ -57,10 +59,14 @@ class Exchange:
             plane.open_pipe(command, params, self, self._opened, OPEN_LIMIT)
 
         self._loop.call_from_thread(begin)
-        with self._changed:
-            self._wait(lambda: self._pipe is not None or self._failure is not None, OPEN_LIMIT + 5)
+        try:
+            with self._changed:
+                self._wait(lambda: self._pipe is not None or self._failure is not None, OPEN_LIMIT + 5)
+        except BaseException:
+            self._over = True
+            raise
         if self._failure is not None:
-            raise error_of(self._failure)
+            raise self._error(self._failure)
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +121,7 @@ class Exchange:
                 self._inbox.clear()
                 self._taken = len(batch)
                 if not batch and self._failure is not None:
-                    raise error_of(self._failure)
+                    raise self._error(self._failure)
             for piece in batch:
                 if piece.kind in LAST:
                     self._finish(piece)
@@ -170,6 +176,9 @@ class Exchange:
         with self._changed:
             self._failure = failure
             self._changed.notify_all()
+
+    def _error(self, failure: Failure) -> ValueError:
+        return self._connection.ended or error_of(failure)
 
     @property
     def _answered(self) -> bool:

@@ -112,6 +112,12 @@ class OpenPipe:
         if attachment is not None:
             attachment.leave()
 
+    def fail(self, failure: Failure) -> None:
+        """Take it that the pipe is gone, and tell the owner."""
+        if not self._closed:
+            self._end()
+            self._owner.pipe_failed(failure)
+
     def reattach(self) -> None:
         """Take a new channel: the present one may be dead without a word."""
         if not self._closed and self._attachment is not None:
@@ -200,7 +206,7 @@ class OpenPipe:
         if self._left() > 0:
             return False
         lease = f"{self._parts.lease:g} s"
-        self._fail(Failure(Code.UNAVAILABLE, f"the location could not be reached for {lease}: {reason}"))
+        self.fail(Failure(Code.UNAVAILABLE, f"the location could not be reached for {lease}: {reason}"))
         return True
 
     def _left(self) -> float:
@@ -227,18 +233,14 @@ class OpenPipe:
             if answer.code in (Code.TIME_OUT, Code.UNAVAILABLE, Code.BUSY):
                 self._lost(f"{reason}; {answer.message}")
             else:
-                self._fail(answer)
+                self.fail(answer)
             return
         try:
             ticket = ticket_of(answer, self._parts.link.host)
         except (KeyError, TypeError, ValueError) as error:
-            self._fail(Failure(Code.MALFORMED, f"the location's answer to pipe.attach: {error!r}"))
+            self.fail(Failure(Code.MALFORMED, f"the location's answer to pipe.attach: {error!r}"))
             return
         self._attach(ticket)
-
-    def _fail(self, failure: Failure) -> None:
-        self._end()
-        self._owner.pipe_failed(failure)
 
     def _end(self) -> None:
         self._closed = True

@@ -162,7 +162,7 @@ class Process(Killable, Ending):
             if not self._changed.wait_for(lambda: self._ended, timeout):
                 raise TimeoutError(f"process {self.uuid.decode()} has not ended within {timeout:g} s")
             if self._failure is not None:
-                raise error_of(self._failure)
+                raise self._connection.ended or error_of(self._failure)
             return b"".join(self._output)
 
     def destroy(self, with_command: bool = True) -> None:
@@ -313,7 +313,8 @@ class Process(Killable, Ending):
         import logging
 
         if not self.dead:
-            logging.warning("Process (%s) was lost: %s", self.uuid.decode(), failure.message)
+            if self._connection.ended is None:
+                logging.warning("Process (%s) was lost: %s", self.uuid.decode(), failure.message)
             with self._changed:
                 self._failure = failure
             self._finish(-1)

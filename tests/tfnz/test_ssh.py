@@ -16,6 +16,7 @@ from tests.support import debian_image
 from tests.support.product import Location as Service
 from tests.support.product import free_port
 from tests.support.terminal import Terminal
+from tests.support.user import User
 from tests.support.waiting import wait_for
 from tfnz.container import Container
 from tfnz.location import Location
@@ -106,6 +107,7 @@ def client(server: SshServer, tmp_path: Path) -> Client:
     return Client(server, tmp_path)
 
 
+@pytest.mark.covers("tfnz.ssh.SshServer")
 @pytest.mark.covers(
     "Container.create_ssh_server", "SshServer.port", "SshServer.start", "SshServer.transports"
 )
@@ -377,6 +379,18 @@ def test_the_end_of_the_container_ends_its_servers(module_session: Location) -> 
 
     with pytest.raises(ConnectionRefusedError):
         connected(server.port)
+
+
+def test_a_program_that_falls_off_its_end(user: User, sdk_location: Service) -> None:  # noqa: ARG001
+    """A program with a server ends when its code does."""
+    done = user.python(
+        "from tfnz.location import Location\n"
+        "container = Location(quiet=True).node().spawn_container('busybox')\n"
+        "container.create_ssh_server(0)\n"
+        "print('made')\n"
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "made\n", "")
 
 
 def connected(port: int) -> socket.socket:

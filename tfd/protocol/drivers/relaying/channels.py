@@ -103,7 +103,7 @@ class _Port:
         self._resolving = False
         self._ready: dict[socket.socket, float] = {}
         self._waiting: deque[Callback] = deque()
-        self._connecting = 0
+        self._connecting: set[_Dial] = set()
         self._closed = False
 
     def take(self, callback: Callback) -> None:
@@ -144,6 +144,9 @@ class _Port:
         self._closed = True
         for connection in list(self._ready):
             self._went_away(connection)
+        for dial in self._connecting:
+            dial.cancel()
+        self._connecting.clear()
 
     def _went_away(self, connection: socket.socket, _events: int = 0) -> None:
         # An end, a reset, or bytes that nobody asked for: no use in any case.
@@ -154,7 +157,7 @@ class _Port:
     def _connect_more(self) -> None:
         """Have as many on their way as are waited for and kept ahead."""
         wanted = len(self._waiting) + max(0, _AHEAD - len(self._ready))
-        if wanted <= self._connecting:
+        if self._closed or wanted <= len(self._connecting):
             return
         if self._loop.now >= self._addresses_until:
             if not self._resolving:
@@ -163,9 +166,13 @@ class _Port:
             return
         port = self._endpoint[1]
         # Counted before: a try that fails at once must not be made again and again.
-        for _ in range(min(wanted, _CONNECTING_MOST) - self._connecting):
-            self._connecting += 1
+        dials = [
             _Dial(self._loop, self._addresses, port, self._connected, self._unreachable)
+            for _ in range(min(wanted, _CONNECTING_MOST) - len(self._connecting))
+        ]
+        self._connecting.update(dials)
+        for dial in dials:
+            dial.begin()
 
     def _resolved(self, found: list[str] | str) -> None:
         self._resolving = False
@@ -178,14 +185,14 @@ class _Port:
             self._addresses_until = self._loop.now + _NAME_KEPT
             self._connect_more()
 
-    def _connected(self, connection: socket.socket) -> None:
-        self._connecting -= 1
+    def _connected(self, dial: "_Dial", connection: socket.socket) -> None:
+        self._connecting.discard(dial)
         self.put(connection)
         if self._waiting:
             self._connect_more()
 
-    def _unreachable(self, reason: str) -> None:
-        self._connecting -= 1
+    def _unreachable(self, dial: "_Dial", reason: str) -> None:
+        self._connecting.discard(dial)
         self._addresses_until = 0.0
         self._failed(reason)
         if self._waiting and not self._connecting:
@@ -210,8 +217,8 @@ class _Dial:
         loop: Loop,
         addresses: list[str],
         port: int,
-        connected: Callable[[socket.socket], None],
-        failed: Callable[[str], None],
+        connected: "Callable[[_Dial, socket.socket], None]",
+        failed: "Callable[[_Dial, str], None]",
     ) -> None:
         self._loop = loop
         self._addresses = deque(addresses)
@@ -221,7 +228,15 @@ class _Dial:
         self._share = CONNECT_LIMIT / len(addresses)
         self._connection: socket.socket | None = None
         self._timer: Timer | None = None
+
+    def begin(self) -> None:
+        """Try the first address; one of the two callbacks is called, now or later."""
         self._next("it has no address")
+
+    def cancel(self) -> None:
+        """Give up without a word. Harmless when it is over."""
+        if self._connection is not None:
+            self._leave().close()
 
     def _next(self, reason: str) -> None:
         while self._addresses:
@@ -234,7 +249,7 @@ class _Dial:
             self._loop.register(self._connection.fileno(), WRITE, self._on_ready)
             self._timer = self._loop.call_later(self._share, self._too_late)
             return
-        self._failed(reason)
+        self._failed(self, reason)
 
     def _on_ready(self, _events: int) -> None:
         connection = self._leave()
@@ -243,7 +258,7 @@ class _Dial:
             connection.close()
             self._next(os.strerror(error))
         else:
-            self._connected(connection)
+            self._connected(self, connection)
 
     def _too_late(self) -> None:
         self._leave().close()
@@ -254,7 +269,8 @@ class _Dial:
         assert self._timer is not None
         self._timer.cancel()
         self._loop.unregister(self._connection.fileno())
-        return self._connection
+        connection, self._connection = self._connection, None
+        return connection
 
 
 def _connect(address: str, port: int) -> socket.socket:
