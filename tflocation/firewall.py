@@ -10,7 +10,7 @@ import hashlib
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 APPLY_LIMIT = 30.0  # seconds
 _OFFSET_DIGITS = 5  # hexadecimal; a /12 is the widest network
@@ -31,12 +31,10 @@ class Firewall:
     def ruleset(self) -> str:
         """Give the whole text, which replaces the tables of an earlier one."""
         name = f"tfd_{self.bridge}"
-        tables = "".join(f"table {family} {name}\ndelete table {family} {name}\n" for family in _FAMILIES)
-        return tables + _RULES.format(
+        return _RULES.format(
             name=name,
             bridge=self.bridge,
             gateway=self.gateway,
-            ports=port_prefix(self.bridge),
             elements=_elements(self.allowed),
         )
 
@@ -49,6 +47,27 @@ def port_prefix(bridge: str) -> str:
 def port_name(bridge: str, offset: int) -> str:
     """Name the bridge port of the container whose address is `offset` above the network's (15 characters)."""
     return f"{port_prefix(bridge)}{offset:0{_OFFSET_DIGITS}x}"
+
+
+def hardware_address(bridge: str, address: IPv4Address) -> str:
+    """Give the hardware address of the container that has this address: a locally administered one."""
+    own = hashlib.blake2b(bridge.encode(), digest_size=1).digest()
+    return (b"\x02" + own + address.packed).hex(":")
+
+
+def guard(bridge: str, network: IPv4Network, count: int) -> str:
+    """Give the text that holds each port of the bridge to its own addresses, in ARP as well.
+
+    The ports are those of the first `count` addresses of the network.
+
+    Which port has which is the same for ever, so it names all of them at once, and need not change when a
+    container comes or goes.
+    """
+    own = ", ".join(
+        f"{port_name(bridge, offset)} . {hardware_address(bridge, network[offset])} . {network[offset]}"
+        for offset in range(1, count - 1)
+    )
+    return _GUARD.format(name=f"tfd_{bridge}", ports=port_prefix(bridge), own=own)
 
 
 async def apply(ruleset: str) -> None:
@@ -74,13 +93,13 @@ def _elements(pairs: Iterable[tuple[IPv4Address, IPv4Address]]) -> str:
     return f"elements = {{ {listed} }}" if listed else ""
 
 
-_FAMILIES = ("inet", "bridge")
-
 # A reply is let through for as long as its pair is allowed: the connection's first packet is looked up,
 # so a pair that is taken away takes its open connections with it.
 # A redirect would tell a container to send to its neighbour directly, where nothing passes.
 # 169.254.0.0/16 holds the credentials service of clouds.
 _RULES = """\
+table inet {name}
+delete table inet {name}
 table inet {name} {{
     set allowed {{
         type ipv4_addr . ipv4_addr
@@ -114,10 +133,26 @@ table inet {name} {{
         oifname "{bridge}" icmp type redirect drop
     }}
 }}
+"""
+
+# No frame goes from one container's port to another's.
+_GUARD = """\
+table bridge {name}
+delete table bridge {name}
 table bridge {name} {{
+    set own {{
+        type ifname . ether_addr . ipv4_addr
+        elements = {{ {own} }}
+    }}
     chain prerouting {{
         type filter hook prerouting priority filter; policy accept;
-        iifname "{ports}*" ether type != {{ ip, arp }} drop
+        iifname "{ports}*" jump from_containers
+    }}
+    chain from_containers {{
+        ether type ip iifname . ether saddr . ip saddr @own accept
+        ether type != arp drop
+        iifname . ether saddr . arp saddr ip != @own drop
+        iifname . arp saddr ether . arp saddr ip != @own drop
     }}
     chain forward {{
         type filter hook forward priority filter; policy accept;

@@ -105,13 +105,16 @@ async def test_pairs_and_names_outlive_us(engine: LxdEngine, private: PrivateEng
     await eventually(named, "the name")
 
 
-async def test_address_of_a_destroyed_container_is_closed(engine: LxdEngine, pair: Pair) -> None:
+async def test_address_of_a_destroyed_container_is_closed(
+    engine: LxdEngine, private: PrivateEngine, pair: Pair
+) -> None:
     """Whoever gets the address of a destroyed container does not inherit what it might do."""
     a, b = pair
     await engine.set_allowed({(a.id, b.id)}, {})
     await engine.destroy(b.id)
 
-    listing = subprocess.run(["nft", "list", "ruleset"], check=True, capture_output=True, text=True).stdout
+    command = ["nft", "list", "table", "inet", f"tfd_{private.bridge}"]
+    listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     assert b.ip not in listing
 

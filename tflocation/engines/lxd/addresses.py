@@ -10,10 +10,11 @@ from tflocation.engines.lxd.network import addresses, choose_address
 
 
 class Addresses:
-    """The addresses on one bridge. `refresh` lists all containers, and gives them to `learn`."""
+    """The first `count` addresses of a network. `refresh` lists all containers and gives them to `learn`."""
 
-    def __init__(self, gateway: IPv4Interface, refresh: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, gateway: IPv4Interface, count: int, refresh: Callable[[], Awaitable[object]]) -> None:
         self._gateway = gateway
+        self._count = count
         self._refresh = refresh
         self._taken: set[IPv4Address] | None = None
         self._reserved: set[IPv4Address] = set()
@@ -39,4 +40,5 @@ class Addresses:
             self._reserved.discard(address)
 
     def _choose(self, start: int, refused: set[IPv4Address]) -> IPv4Address:
-        return choose_address(self._gateway, (self._taken or set()) | self._reserved | refused, start)
+        taken = (self._taken or set()) | self._reserved | refused
+        return choose_address(self._gateway, self._count, taken, start)

@@ -14,6 +14,7 @@ from tflocation.engines.lxd import instances
 from tflocation.engines.lxd.containers import Containers
 from tflocation.engines.lxd.files import Files
 from tflocation.engines.lxd.instances import Place
+from tflocation.engines.lxd.network import address_of
 from tflocation.engines.lxd.process import HOSTS, hosts_file
 
 
@@ -49,9 +50,9 @@ class Connections:
         async with self._applying:
             found = await self._containers.raw()
             ips = {
-                raw["name"]: IPv4Address(raw["devices"]["eth0"]["ipv4.address"])
+                raw["name"]: IPv4Address(address_of(raw))
                 for raw in found
-                if raw["name"] != without and "eth0" in raw["devices"]
+                if raw["name"] != without and address_of(raw)
             }
             allowed = frozenset(
                 (ips[raw["name"]], ips[target])
@@ -68,12 +69,17 @@ class Connections:
             }
             place = self._place
             rules = firewall.Firewall(place.bridge, place.gateway.ip, allowed).ruleset()
+            if self._applied is None:
+                await self._apply(firewall.guard(place.bridge, place.gateway.network, place.addresses))
             if rules != self._applied:
-                try:
-                    await firewall.apply(rules)
-                except firewall.FirewallError as error:
-                    raise EngineError(f"the firewall of {place.bridge}: {error}") from error
+                await self._apply(rules)
                 self._applied = rules
+
+    async def _apply(self, rules: str) -> None:
+        try:
+            await firewall.apply(rules)
+        except firewall.FirewallError as error:
+            raise EngineError(f"the firewall of {self._place.bridge}: {error}") from error
 
     def forget(self) -> None:
         """Apply the rules anew next time, whatever was applied before."""
@@ -84,7 +90,7 @@ class Connections:
         name, config = raw["name"], raw["config"]
         connects, known = " ".join(sorted(targets)), json.dumps(hosts, sort_keys=True)
         if known != config.get(instances.HOSTS, "{}"):
-            text = hosts_file(name, raw["devices"]["eth0"]["ipv4.address"], hosts).encode()
+            text = hosts_file(name, address_of(raw), hosts).encode()
             await self._files.put(name, HOSTS, text)
             if raw["status"] == "Running":
                 await self._files.put(name, "/etc/hosts", text)

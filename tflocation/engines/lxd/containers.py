@@ -31,7 +31,7 @@ from tflocation.engines.lxd.images import Images
 from tflocation.engines.lxd.instances import Place, container_id, instance_body, volume_id
 from tflocation.engines.lxd.listing import Listing
 from tflocation.engines.lxd.mounts import Mounts
-from tflocation.engines.lxd.network import addresses
+from tflocation.engines.lxd.network import address_of, addresses
 from tflocation.engines.lxd.process import (
     EXIT,
     HOSTS,
@@ -64,7 +64,7 @@ class Containers:
         self._images = images
         self._place = place
         self._listing = Listing(self._read)
-        self._addresses = Addresses(place.gateway, self.raw)
+        self._addresses = Addresses(place.gateway, place.addresses, self.raw)
         self._turns = Turns()
         self._heavy = asyncio.Semaphore(_AT_ONCE * (os.cpu_count() or 1))
         self._removing: set[str] = set()
@@ -250,7 +250,7 @@ class Containers:
         config = {**ours, **kept, **instances.FRESH}
         await self._client.operation("PUT", path, what=what, body={**raw, "config": config})
         if known := instances.hosts({"config": config}):
-            text = hosts_file(name, raw["devices"]["eth0"]["ipv4.address"], known)
+            text = hosts_file(name, address_of(raw), known)
             await self._files.put(name, HOSTS, text.encode())
 
     async def _rebooted(self, name: str) -> None:

@@ -34,7 +34,7 @@ from tflocation.engines.lxd.images import Images
 from tflocation.engines.lxd.instances import Place
 from tflocation.engines.lxd.memory import Memory
 from tflocation.engines.lxd.mounts import Mounts
-from tflocation.engines.lxd.network import ensure_network
+from tflocation.engines.lxd.network import ensure_network, usable_addresses
 from tflocation.engines.lxd.nodes import nodes
 from tflocation.engines.lxd.settings import EngineSettings
 from tflocation.engines.lxd.volumes import Volumes
@@ -75,7 +75,8 @@ class LxdEngine:
         await self._ensure_project()
         pool = await self._find_pool()
         gateway = await ensure_network(self._client, self._settings.bridge, self._settings.subnet)
-        place = Place(pool, self._settings.bridge, gateway, self._client.node)
+        addresses = usable_addresses(gateway, clustered=self._client.clustered)
+        place = Place(pool, self._settings.bridge, gateway, self._client.node, addresses)
         mounts = Mounts(self._client)
         containers = Containers(self._client, self._files, self._images, mounts, place)
         connections = Connections(containers, self._files, place)

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tflocation.engines.interface import ContainerInfo, ContainerSpec, EngineError, State
-from tflocation.engines.lxd.network import interface_device, raw_config
+from tflocation.engines.lxd.network import ADDRESS, address_of, interface_device, raw_config
 from tflocation.engines.lxd.process import (
     DEFAULT_PATH,
     DIRECTORY,
@@ -56,12 +56,13 @@ def volume_id(account: str, name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in the engine a container is put."""
+    """Where in the engine a container is put: with one of the first `addresses` of the gateway's network."""
 
     pool: str
     bridge: str
     gateway: IPv4Interface
     maker: str
+    addresses: int
 
 
 # The engine writes the start script before the next start: when its file system is as it was made.
@@ -105,6 +106,7 @@ def instance_body(
         WAITING: json.dumps(waits(spec)),
         RESETS: json.dumps(bool(spec.holder)),
         SCRIPT_KEY: script,
+        ADDRESS: str(address),
         _ENVIRONMENT: json.dumps({"PATH": DEFAULT_PATH, **spec.process.environment}),
     }
     if spec.tag is not None:
@@ -194,7 +196,7 @@ def never_ran(raw: Mapping[str, Any]) -> bool:
 
 def info(raw: Mapping[str, Any], node: str, end: Exit | None) -> ContainerInfo:
     """Read an instance as the engine lists it; it is on `node`. `end` is how its process ended, if known."""
-    config, devices = raw["config"], raw["devices"]
+    config = raw["config"]
     state, reason = _state(raw, end)
     allowance = config.get("limits.cpu.allowance")
     return ContainerInfo(
@@ -204,7 +206,7 @@ def info(raw: Mapping[str, Any], node: str, end: Exit | None) -> ContainerInfo:
         key=config.get(f"{_OWN}key", ""),
         node=node,
         image=config.get(f"{_OWN}image", ""),
-        ip=devices.get("eth0", {}).get("ipv4.address", ""),
+        ip=address_of(raw),
         state=state,
         exit=end.code if end else None,
         reason=reason,

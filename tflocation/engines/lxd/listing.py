@@ -18,13 +18,17 @@ class Listing:
     async def get(self) -> Rows:
         """Give a list whose reading began after this call."""
         if self._running is None:
-            self._running = asyncio.create_task(self._run(None))
-            wanted = self._running
+            wanted = self._running = self._started(None)
         else:
             if self._next is None:
-                self._next = asyncio.create_task(self._run(self._running))
+                self._next = self._started(self._running)
             wanted = self._next
         return await asyncio.shield(wanted)
+
+    def _started(self, before: asyncio.Task[Rows] | None) -> asyncio.Task[Rows]:
+        task = asyncio.create_task(self._run(before))
+        task.add_done_callback(_seen)
+        return task
 
     async def _run(self, before: asyncio.Task[Rows] | None) -> Rows:
         if before is not None:
@@ -35,3 +39,9 @@ class Listing:
         finally:
             if self._next is None:
                 self._running = None
+
+
+def _seen(task: asyncio.Task[Rows]) -> None:
+    """Take the error of a list that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()

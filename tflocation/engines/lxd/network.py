@@ -1,6 +1,6 @@
 """The location's bridge and the containers' addresses on it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -12,6 +12,9 @@ from tflocation.engines.lxd.client import Client
 from tflocation.engines.lxd.process import COMMAND
 from tflocation.engines.lxd.settings import free_subnet
 
+ADDRESS = "user.tfd.address"
+_BRIDGE = 1 << 10  # a bridge of Linux has at most 1,023 ports
+_CLUSTER = 1 << 14  # one bridge on each machine
 _ROUTES = Path("/proc/net/route")
 
 
@@ -53,31 +56,38 @@ async def _create(client: Client, bridge: str, gateway: IPv4Interface) -> None:
         await client.request("POST", "/1.0/networks", what=f"network {bridge}", body=body)
 
 
-def choose_address(gateway: IPv4Interface, taken: Collection[IPv4Address], start: int) -> IPv4Address:
-    """Choose an address that is not `taken`, looking from the `start`th on and around.
+def usable_addresses(gateway: IPv4Interface, *, clustered: bool) -> int:
+    """Count the addresses, from the network's first on, that containers may have."""
+    return min(gateway.network.num_addresses, _CLUSTER if clustered else _BRIDGE)
+
+
+def choose_address(
+    gateway: IPv4Interface, count: int, taken: Collection[IPv4Address], start: int
+) -> IPv4Address:
+    """Choose one of the first `count` addresses that is not `taken`, from the `start`th on and around.
 
     Raises EngineError when there is none.
     """
     network = gateway.network
-    count = network.num_addresses
     for step in range(count):
         address = network[(start + step) % count]
-        unusable = (network.network_address, network.broadcast_address, gateway.ip)
+        unusable = (network[0], network[count - 1], gateway.ip)
         if address not in taken and address not in unusable:
             return address
-    raise EngineError(f"all addresses of {network} are in use: destroy containers or set a wider subnet")
+    raise EngineError(f"all {count} addresses of {network} are in use: destroy containers")
 
 
 def interface_device(bridge: str, gateway: IPv4Interface, address: IPv4Address) -> dict[str, str]:
-    """Give the container's network device: it can send with this address alone, and to the gateway alone."""
+    """Give the container's network device, which can send to the gateway alone.
+
+    Our own firewall holds it to its addresses: the engine's would read all rules of this machine at each end.
+    """
     return {
         "type": "nic",
         "name": "eth0",
         "network": bridge,
         "host_name": firewall.port_name(bridge, int(address) - int(gateway.network.network_address)),
-        "ipv4.address": str(address),
-        "security.mac_filtering": "true",
-        "security.ipv4_filtering": "true",
+        "hwaddr": firewall.hardware_address(bridge, address),
         "security.port_isolation": "true",
     }
 
@@ -98,11 +108,11 @@ def raw_config(gateway: IPv4Interface, address: IPv4Address, *, terminals: int =
     )
 
 
+def address_of(instance: Mapping[str, Any]) -> str:
+    """Give the address of an instance."""
+    return str(instance["config"].get(ADDRESS, ""))
+
+
 def addresses(instances: list[dict[str, Any]]) -> set[IPv4Address]:
     """Collect the addresses that the given instances have."""
-    return {
-        IPv4Address(device["ipv4.address"])
-        for instance in instances
-        for device in instance["devices"].values()
-        if device.get("type") == "nic" and "ipv4.address" in device
-    }
+    return {IPv4Address(found) for instance in instances if (found := address_of(instance))}
