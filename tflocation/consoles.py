@@ -116,6 +116,11 @@ class KeptConsole:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    def destroyed(self) -> None:
+        """Know that the container is gone, and with it what is attached to."""
+        self.ended(None, f"container {self._id} was destroyed")
+        self._task.cancel()
+
     def ended(self, exit_code: int | None, lost: str) -> None:
         """Know that nothing follows; the first reason counts."""
         if not self.over:
@@ -242,7 +247,7 @@ class Consoles:
         """Know that a container is destroyed: its console is over without an exit code."""
         console = self._consoles.pop(container_id, None)
         if console is not None:
-            console.ended(None, f"container {container_id} was destroyed")
+            console.destroyed()
 
     @contextmanager
     def rebooting(self, container_id: str) -> Iterator[None]:
