@@ -1,8 +1,10 @@
 """What the engine itself says, asked past all of our code: the tests' witness."""
 
+import http
 import http.client
 import json
 import socket
+import time
 from typing import Any
 
 from tflocation.development import PrivateEngine
@@ -51,11 +53,11 @@ def init_pid(engine: PrivateEngine, instance: str) -> int:
 
 
 def delete(engine: PrivateEngine, instance: str) -> None:
-    """Delete an instance behind everybody's back."""
-    ask(
-        engine,
-        "PUT",
-        f"/1.0/instances/{instance}/state?project={engine.project}",
-        {"action": "stop", "force": True},
-    )
-    ask(engine, "DELETE", f"/1.0/instances/{instance}?project={engine.project}")
+    """Delete an instance behind everybody's back, also while somebody stops it. Raises TimeoutError."""
+    path, project = f"/1.0/instances/{instance}", f"project={engine.project}"
+    end = time.monotonic() + LIMIT
+    while ask(engine, "GET", f"{path}?{project}").get("error_code") != http.HTTPStatus.NOT_FOUND:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{instance} cannot be deleted")
+        ask(engine, "PUT", f"{path}/state?{project}", {"action": "stop", "force": True})
+        ask(engine, "DELETE", f"{path}?{project}")
