@@ -267,6 +267,11 @@ class Connection:
         return self._ended
 
     @property
+    def closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
     def cipher(self) -> str:
         """The cipher of channels that both ends agreed on."""
         return self.welcome.cipher

@@ -313,7 +313,7 @@ class Process(Killable, Ending):
         import logging
 
         if not self.dead:
-            if self._connection.ended is None:
+            if self._connection.ended is None and not self._connection.closing:
                 logging.warning("Process (%s) was lost: %s", self.uuid.decode(), failure.message)
             with self._changed:
                 self._failure = failure

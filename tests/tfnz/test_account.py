@@ -183,7 +183,7 @@ def test_an_invite_makes_an_account(
     assert account.join(line) == "sdk-home"
     with pytest.raises(RuntimeError, match="an account for location sdk-home already"):
         account.join(sdk_location.invite("joiner-2"))
-    with pytest.raises(ValueError, match="an invite is good once"):
+    with pytest.raises(ValueError, match="ask for a new one"):
         account.join(line, name="again")
     with pytest.raises(ValueError, match="not an invite"):
         account.join("nonsense")
