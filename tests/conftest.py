@@ -12,7 +12,6 @@ from hypothesis import settings
 
 from tests.support.machine import TREE, build_root
 
-
 # Programs are sent these signals and inherit how we take them: nohup and a shell's & ignore them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
