@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tfd.protocol.command_types import Role
 from tfd.protocol.events import Welcome
 from tfnz import account as accounts
 from tfnz.base import READY_LIMIT, Ending, TaggedCollection, Waitable
@@ -64,7 +65,11 @@ class Session(Waitable, Ending):
         """Connect, and wait until it is known what the location offers. Raises as Location does."""
         log.info("Connecting to: %s:%d", self.location, self._port)
         try:
-            self.connection.open()
+            if self.connection.open().role is Role.GUEST:
+                self.connection.close(farewell=False)
+                raise ValueError(
+                    f"location {self.location}: it knows no account with this key; ask for an invite, then: tf init"
+                )
             atexit.register(self._at_exit)
             self.wait_until_ready(READY_LIMIT)
         except BaseException:
