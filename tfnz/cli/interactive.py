@@ -66,9 +66,10 @@ class Interactive:
         self._resized_before: Any = None
         container.stdout_callback = Interactive.stdout_callback
         if os.isatty(0):
-            print(HINT, file=sys.stderr, flush=True)
             self._saved = termios.tcgetattr(0)
-            tty.setraw(0)
+            # Without the flush that is setraw's default: what was typed meanwhile is for the container.
+            tty.setraw(0, termios.TCSADRAIN)
+            print(HINT, end="\r\n", file=sys.stderr, flush=True)
             if threading.current_thread() is threading.main_thread():
                 self._resized_before = signal.signal(signal.SIGWINCH, self._window_changed)
             self._send_window()
