@@ -140,6 +140,11 @@ def test_objects_without_names_live(start: Callable[[str], "subprocess.Popen[str
     assert process.returncode == -signal.SIGINT
 
 
+def sleeps(pid: int) -> bool:
+    """Whether the main thread of a process waits for something (proc(5), /proc/pid/stat)."""
+    return Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
 @pytest.mark.parametrize(
     ("doing", "code"),
     [
@@ -156,6 +161,7 @@ def test_ctrl_c_leaves_no_container_behind(
 ) -> None:
     """At once, wherever it struck; in `run` without a traceback."""
     process = start(ONE + doing)
+    wait_for(lambda: sleeps(process.pid), LIMIT, "the program to wait")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=LIMIT)
 

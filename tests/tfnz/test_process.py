@@ -229,7 +229,7 @@ def test_the_window_of_a_terminal(box: Container) -> None:
     """A terminal learns its window's size, and tells its process of changes."""
     heard = Heard()
     with box.spawn_shell(heard.data) as shell:
-        shell.stdin(b"trap 'stty size' WINCH; stty size; while :; do sleep 0.1; done\n")
+        shell.stdin(b"set +m; trap 'stty size' WINCH; stty size; while :; do sleep 0.1; done\n")
         wait_for(lambda: b"24 80\r\n" in b"".join(heard.output), LIMIT, "the first size")
         shell.resize(132, 50)
         wait_for(lambda: b"50 132\r\n" in b"".join(heard.output), LIMIT, "the second size")
