@@ -15,6 +15,8 @@ from tests.support.machine import TREE, build_root
 # Programs are sent these signals and inherit how we take them: nohup and a shell's & ignore them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Whoever ends the tests early wants what they started to end as well.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 BUILD_LIMIT = 300
 
