@@ -68,7 +68,7 @@ class Session(Waitable, Ending):
             if self.connection.open().role is Role.GUEST:
                 self.connection.close(farewell=False)
                 raise ValueError(
-                    f"location {self.location}: no account has this key there; ask for an invite, then: tf init"
+                    f"location {self.location}: no account has this key; ask for an invite, then: tf init"
                 )
             atexit.register(self._at_exit)
             self.wait_until_ready(READY_LIMIT)
