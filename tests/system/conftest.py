@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import peer_image
+from tests.support.engine import private_engine
 from tests.support.product import Daemon, Location
 from tflocation.development import PrivateEngine
 
@@ -19,10 +20,9 @@ def peer_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
+def engine() -> Iterator[PrivateEngine]:
     """A private LXD."""
-    directory = Path("/tmp") / f"tfd-system-{tmp_path_factory.getbasetemp().name}"
-    with PrivateEngine(directory, "lxd") as running:
+    with private_engine("lxd") as running:
         yield running
 
 

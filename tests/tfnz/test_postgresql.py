@@ -43,12 +43,17 @@ def psql(port: int, password: str, statement: str, database: str = "postgres") -
     return done.stdout.strip()
 
 
+@pytest.mark.covers("tfnz.components.postgresql.Postgresql", "Postgresql.password", "Postgresql.ctr")
+@pytest.mark.covers("Postgresql.asynchronous", "Postgresql.wait_truly_up", "Postgresql.ensure_database")
 def test_a_database_outlives_its_container(module_session: Session) -> None:
     """Written by psql through a tunnel, read again by the next server on the same volume."""
     node = module_session.node()
     volume = module_session.create_volume(tag="database")
     logged: list[bytes] = []
     first = Postgresql(node, volume, password=PASSWORD, log_callback=lambda _, data: logged.append(data))
+    first.wait_truly_up()
+    first.asynchronous.join(LIMIT)
+    assert not first.asynchronous.is_alive()
     assert PASSWORD not in repr(first)
     assert first.password == first.password() == PASSWORD
     assert first.ensure_database("shop") is True
@@ -62,12 +67,12 @@ def test_a_database_outlives_its_container(module_session: Session) -> None:
     assert b"ready to accept connections" in b"".join(logged)
     node.destroy_container(first)
 
-    second = Postgresql(node, volume).wait_until_ready(LIMIT * 3)
-    assert len(second.password) == 12
-    tunnel = second.attach_tunnel(5432, localport=0, bind="127.0.0.1")
-    assert psql(tunnel.localport(), second.password, "SELECT line FROM t", "shop") == "kept"
-    assert second.ensure_database("shop") is False
-    node.destroy_container(second.ctr)
+    with Postgresql(node, volume).wait_until_ready(LIMIT * 3) as second:
+        assert len(second.password) == 12
+        tunnel = second.attach_tunnel(5432, localport=0, bind="127.0.0.1")
+        assert psql(tunnel.localport(), second.password, "SELECT line FROM t", "shop") == "kept"
+        assert second.ensure_database("shop") is False
+    assert second.ctr.dead
     module_session.destroy_volume(volume)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
-from tfnz.base import Waitable, as_text
+from tfnz.base import Ending, Waitable, as_text
 from tfnz.container import CallableText
 
 if TYPE_CHECKING:
@@ -35,11 +35,12 @@ _PAUSE: Final = 0.5
 _LETTERS: Final = string.ascii_letters + string.digits
 
 
-class Postgresql(Waitable):
+class Postgresql(Waitable, Ending):
     """A PostgreSQL server. Ready means that it answers over the network, with the password.
 
     Whatever a Container has, it has too (`put`, `allow_connection_from`, `private_ip`, `uuid` ...), and
-    `Node.destroy_container` takes it. The user is postgres, the port 5432.
+    `Node.destroy_container` takes it. `with` destroys the container at its end. The user is postgres, the
+    port 5432.
 
     Args:
         node: where the container runs.
@@ -129,6 +130,10 @@ class Postgresql(Waitable):
         raise ValueError(
             f"the database {name!r} could not be made: {errors.decode(errors='replace').strip()}"
         )
+
+    def _leave(self) -> None:
+        if not self.ctr.dead:
+            self.ctr.node().destroy_container(self.ctr)
 
     def _wait(self) -> None:
         try:

@@ -294,18 +294,23 @@ def test_errors_are_one_line(user: User, tmp_path: Path, containers: Callable[[]
     wait_for(lambda: containers() == 0, LIMIT, "the location to be empty")
 
 
-@pytest.mark.covers("tf .")
-def test_the_image_that_was_built_last(user: User, tmp_path: Path) -> None:
-    """`.` is the newest one of the local engine, which is sent."""
+@pytest.mark.covers("tf .", "tfcache", "tfdescribe")
+def test_the_image_that_was_built_last(user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.` is the newest one of the local engine, which is sent; it may be sent before, and described."""
     if PROGRAM is None:
         pytest.skip("podman is not installed")
     image = busybox_image(command=["echo", "the newest"])
     with podman(tmp_path / "storage") as engine:
         engine.load(archive(tmp_path / "newest.tar", docker_oci_files(image, ["localhost/newest:1"])))
-        user.docker_host = engine.host
+        monkeypatch.setattr(user, "docker_host", engine.host)
 
+        described = user.run(".", program="tfdescribe")
+        cached = user.run(".", program="tfcache")
         done = user.run(".")
 
+    assert described.returncode == 0, described.stderr
+    assert json.loads(described.stdout)["Config"]["Cmd"] == ["echo", "the newest"]
+    assert cached.returncode == 0, cached.stderr
     assert done.stdout == b"the newest\r\n", done.stderr
     assert b"Layers to upload: " in done.stderr or b"No layers need uploading" in done.stderr
 
