@@ -10,7 +10,9 @@ that file. A reading that comes while the location is out of reach waits here: s
 import argparse
 import logging
 import queue
+import signal
 import socket
+import sys
 import threading
 
 from tfnz.container import Container
@@ -49,6 +51,8 @@ def main() -> None:
     parser.add_argument("--udp", type=int, default=5683)
     parser.add_argument("--http", type=int, default=8080)
     args = parser.parse_args()
+    # As systemd stops it; the container then ends at once, and not after the lease.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with Location() as location:
         volume = location.ensure_volume("readings")
         container = location.best_node().spawn_container("nginx", volumes=[(volume, DIRECTORY)])

@@ -11,6 +11,8 @@ import argparse
 import datetime as dt
 import logging
 import secrets
+import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -45,6 +47,8 @@ def main() -> None:
     parser.add_argument("--now", action="store_true")
     parser.add_argument("--rollback", action="store_true")
     args = parser.parse_args()
+    # As systemd stops it; the container then ends at once, and not after the lease.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     if not args.password_file.exists():
         args.password_file.touch(mode=0o600)
         args.password_file.write_text(secrets.token_urlsafe(16))

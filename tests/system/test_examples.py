@@ -162,6 +162,7 @@ class Database:
 
             wait_for(answers, LIMIT * 2, "the database")
             yield
+        assert process.returncode == 0, self.log.read_text()
 
     def ask(self, statement: str) -> str:
         """Give what psql(1) says to a statement; nothing where there is no server."""
