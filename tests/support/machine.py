@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,7 +25,7 @@ PACKAGES = (
     *("python3-zmq", "python3-nacl", "python3-msgpack", "python3-systemd", "python3-sdnotify"),
     *("python3-toml", "python3-aiohttp", "python3-asyncssh", "python3-tqdm"),
     *("python3-cryptography", "python3-dnspython"),
-    *("sudo", "curl", "iproute2"),
+    *("sudo", "curl", "iproute2", "procps", "dbus", "man-db", "openssh-server"),
 )
 
 
@@ -112,6 +113,14 @@ def _install(root: Path) -> None:
                 f"#!/usr/bin/python3\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
             )
             script.chmod(0o755)
+    # As a package's installation does: what is compiled at each start would cost each program its memory.
+    subprocess.run(
+        ["chroot", root, "python3", "-m", "compileall", "-q", "/usr/lib/python3/dist-packages"],
+        check=True,
+        timeout=COMMAND_LIMIT,
+    )
+    manual = [sys.executable, str(TREE / "packaging/manual.py"), str(root / "usr")]
+    subprocess.run(manual, check=True, timeout=COMMAND_LIMIT)
 
 
 @contextmanager

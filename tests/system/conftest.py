@@ -1,5 +1,6 @@
 """One engine and one image for all system tests; a fresh location and daemon for each test module."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from tests.support import peer_image
 from tests.support.engine import private_engine
 from tests.support.product import Daemon, Location
+from tests.support.small_box import OUTSIDE, up
 from tflocation.development import PrivateEngine
 
 
@@ -49,3 +51,36 @@ def daemon(tmp_path: Path, location: Location) -> Iterator[Daemon]:
         yield waiting
     finally:
         waiting.stop()
+
+
+@pytest.fixture(scope="module")
+def strong(
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: PrivateEngine,
+    nginx_archive: Path,
+    postgres_archive: Path,
+) -> Iterator[Location]:
+    """A location that the small box reaches over a cable, with the images that the seed page names."""
+    directory = tmp_path_factory.mktemp("strong")
+    extra = 'lease = "5s"\n'
+    with_box = Location(directory, engine, address=OUTSIDE, listen="0.0.0.0", extra=extra)
+    with_box.start()
+    try:
+        for name in ("nginx", "image", "dev1mageuu1d", "prod1mageuu1d"):
+            with_box.add_image(nginx_archive, name)
+        with_box.add_image(postgres_archive, "postgres")
+        yield with_box
+    finally:
+        with_box.stop()
+
+
+@pytest.fixture(scope="module")
+def small_box(machine_root: Path, strong: Location) -> Path:
+    """The small box's tree, with the user ubuntu and the account that `tf init` made there."""
+    (machine_root / "etc/tfd.toml").write_text("")
+    with up(machine_root) as box:
+        box.root("id ubuntu 2>/dev/null || useradd --create-home --shell /bin/bash ubuntu")
+        box.write("/etc/sudoers.d/ubuntu", "ubuntu ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+        box.user("rm -rf ~/.20ft")
+        box.user(f"tf init {shlex.quote(strong.invite('ubuntu'))}")
+    return machine_root
