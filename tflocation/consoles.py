@@ -27,6 +27,9 @@ _LONGEST_PAUSE: Final = 5.0
 _CATCH_UP: Final = 0.2
 """Seconds after which all that came while a record was read is here."""
 
+_RATE: Final = 16 * 1024 * 1024
+"""Bytes a second that are read of one console: whoever writes more waits, and not the whole location."""
+
 _COMPARED: Final = 1024
 _ENDED: Final = (State.STOPPED, State.FAILED)
 
@@ -159,6 +162,7 @@ class KeptConsole:
             self._tell()
             while (piece := await console.read()) is not None:
                 self._keep(piece)
+                await asyncio.sleep(len(piece) / _RATE)
         finally:
             self._console = None
             await console.close()
