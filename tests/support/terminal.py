@@ -21,9 +21,12 @@ class Terminal:
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], columns: int = 80, rows: int = 24
     ):
+        sized, tell = os.pipe()
         self.pid, self._descriptor = pty.fork()
         if self.pid == 0:
             try:
+                os.close(tell)
+                os.read(sized, 1)
                 os.execvpe(command[0], list(command), dict(environment))  # noqa: S606 - an argument list
             finally:
                 os._exit(127)
@@ -31,6 +34,8 @@ class Terminal:
         """Everything that was written so far."""
         self._ended: int | None = None
         self.resize(columns, rows)
+        os.close(tell)
+        os.close(sized)
 
     def __enter__(self) -> Self:
         return self
