@@ -1,7 +1,7 @@
 """Executes the calls of sessions: each is a task with a time limit, and always gets an answer."""
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Final
 
 from tfd.protocol.errors import Code, CommandError
@@ -29,6 +29,9 @@ STOP_MARGIN: Final = 60.0
 WAIT_MARGIN: Final = 10.0
 """Seconds beyond the time for which a client wants to wait."""
 
+HEARD_LIMIT: Final = 10.0
+"""Seconds that a call waits for a location that was just started to know its containers."""
+
 
 def execute(services: Services, session: Session, called: Called) -> None:
     """Start the call's task; the session's machine gets the answer, whatever happens."""
@@ -55,6 +58,7 @@ async def _run(services: Services, session: Session, called: Called) -> None:
             raise CommandError(Code.UNAVAILABLE, f"{called.name} is not offered by this location")
         turn = nullcontext() if called.name in WAITING else session.running
         async with turn, asyncio.timeout(_time_limit(called)):
+            await _containers_known(services, called)
             body = await handler(services, call)
     except Exception as error:  # whatever it was, the client gets an answer  # noqa: BLE001
         session.machine.fail(called.id, command_error(called.name, error))
@@ -66,6 +70,14 @@ async def _run(services: Services, session: Session, called: Called) -> None:
     finally:
         session.uploads.pop(called.id, None)
     session.flush()
+
+
+async def _containers_known(services: Services, called: Called) -> None:
+    """Let a restart be a pause, and no error, for the clients that come back at once."""
+    if "id" in called.params and not services.heard.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HEARD_LIMIT):
+                await services.heard.wait()
 
 
 def _time_limit(called: Called) -> float:

@@ -146,11 +146,14 @@ class Services:
     end_session: Callable[[Holder], Awaitable[None]] = _hold_nothing
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the engine has listed all containers."""
 
     async def relist(self) -> None:
         """Ask the engine for all containers, and tell their owners what changed."""
         asked_at = self.inventory.stamp
         self.tell(self.inventory.replace(await self.engine.containers(), asked_at))
+        self.heard.set()
 
     def learn(self, container: ContainerInfo) -> None:
         """Take what the engine said of a container just now, and tell its owner."""
