@@ -181,7 +181,9 @@ class Lifetime:
         container = self._container
         if isinstance(answer, Failure):
             if self._claim():
-                log.error("Container %s was not started: %s", as_text(container.uuid), answer.message)
+                # Nobody needs to hear that the program's own end was in its way.
+                level = logging.INFO if self._connection.closing else logging.ERROR
+                log.log(level, "Container %s was not started: %s", as_text(container.uuid), answer.message)
                 container.mark_as_dead()
                 self._connection.callbacks.put(container.termination_callback, container, NOT_STARTED)
             container.mark_as_failed(answer.message)

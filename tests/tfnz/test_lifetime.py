@@ -165,8 +165,8 @@ def test_ctrl_c_leaves_no_container_behind(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=LIMIT)
 
-    assert process.returncode == code
-    assert errors == "" if code == 0 else errors.splitlines()[-1] == "KeyboardInterrupt"
+    assert process.returncode == code, errors
+    assert errors == "" if code == 0 else errors.endswith("\nKeyboardInterrupt\n"), errors
     assert listed() == []
 
 
