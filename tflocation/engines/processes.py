@@ -47,7 +47,7 @@ class RunningProcess(Protocol):
         """Write to its standard input, and wait while it takes no more. After its end, data goes nowhere."""
 
     async def end_input(self) -> None:
-        """End its standard input. On a terminal there is no such end: write a control character."""
+        """End its standard input; on a terminal as Ctrl-D does (termios(3), VEOF)."""
 
     async def signal(self, number: int) -> None:
         """Send a signal (signal(7)) to its process group. One that has ended is left alone."""

@@ -130,6 +130,12 @@ def test_a_terminal_for_a_process(user: User, ticking: str) -> None:
         assert not screen.raw
 
 
+@pytest.mark.covers("tf exec")
+def test_a_terminal_without_input(user: User, ticking: str) -> None:
+    """All output comes; who reads sees the end."""
+    assert said(user.run("exec", "-t", ticking, "sh", "-c", "cat; echo seen")) == (0, "seen\r\n", "")
+
+
 @pytest.mark.covers("tf logs")
 @pytest.mark.parametrize("which", ["ticking", "declared"])
 def test_a_log_is_shown_and_followed(

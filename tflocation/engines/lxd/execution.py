@@ -20,6 +20,7 @@ from tflocation.engines.processes import ExecSpec
 START_LIMIT = 30.0  # seconds until a process has told its id
 _WAITING = 4  # pieces of output, each at most 128 KiB, that wait for a slow reader
 _PIECE = 1 << 16
+_END_OF_FILE = b"\x04"  # termios(3), VEOF
 _LONGEST_ID = 16  # characters of the first line
 
 log = logging.getLogger("tflocation.engine")
@@ -95,6 +96,7 @@ class LxdProcess:
         self._early: list[tuple[int, bytes]] = []
         outputs = {1: sockets["1"], 2: sockets["2"]} if "1" in sockets else {1: sockets["0"]}
         self._sockets = tuple(sockets.values())
+        self._names = frozenset(sockets)
         self._reading = len(outputs)
         self._readers = [asyncio.create_task(self._read(fd, socket)) for fd, socket in outputs.items()]
         self._ending = asyncio.create_task(self._end(operation))
@@ -137,6 +139,10 @@ class LxdProcess:
 
     async def end_input(self) -> None:
         """See `RunningProcess.end_input`."""
+        if "1" not in self._names:
+            # Where it ends the websocket of a terminal, the engine drops what the process still says.
+            await self.write(_END_OF_FILE)
+            return
         with suppress(ConnectionError, aiohttp.ClientError):
             await self._input.send_str("")
 

@@ -124,7 +124,7 @@ WAKE_UP = (BUSYBOX, "sh", "-c", f": >{AWAKE}; [ -p {WAKE} ] && echo 1<>{WAKE}")
 _ON_CONSOLE = f": | {BUSYBOX} setsid {BUSYBOX} sh -c 'exec </dev/console >/dev/console 2>&1; exec \"$@\"' sh "
 
 _EXEC = """\
-{size}echo $$
+echo $$
 finish() {{
     echo "$2" >&2
     exit "$1"
@@ -199,10 +199,7 @@ def exec_command(spec: ExecSpec, environment: Mapping[str, str]) -> list[str]:
 
     Its first line of output is its process id; on a terminal the engine has made it a leader already.
     """
-    # The engine sets the size that it is told too, but not always before the process looks.
-    size = f"{BUSYBOX} stty rows {spec.terminal.rows} cols {spec.terminal.columns}\n" if spec.terminal else ""
     script = _EXEC.format(
-        size=size,
         cwd=shlex.quote(spec.cwd),
         path=shlex.quote(environment.get("PATH", DEFAULT_PATH)),
         lookup=_LOOKUP,

@@ -2,12 +2,11 @@
 
 import argparse
 import os
-import shutil
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BLOCK = 64 * 1024
+NO_WINDOW = os.terminal_size((80, 24))
 
 
 def add(commands: "Commands") -> None:
@@ -76,7 +76,7 @@ def _execute(options: argparse.Namespace) -> int:
         if options.workdir:
             parameters["cwd"] = options.workdir
         if options.tty:
-            columns, rows = shutil.get_terminal_size()
+            columns, rows = _window()
             parameters["terminal"] = {
                 "columns": columns,
                 "rows": rows,
@@ -113,6 +113,16 @@ def _send_input(exchange: "Exchange") -> None:
             return
 
 
+def _window() -> os.terminal_size:
+    """Give columns and rows of our terminal: its own, whatever $COLUMNS was when the shell began."""
+    for descriptor in (0, 1, 2):
+        with suppress(OSError):
+            size = os.get_terminal_size(descriptor)
+            if size.columns and size.lines:
+                return size
+    return NO_WINDOW
+
+
 @contextmanager
 def _raw_terminal(wanted: bool) -> Iterator[None]:
     """Pass each key on as it is typed, and give the terminal back as it was."""
@@ -139,7 +149,7 @@ def _signals_forwarded(exchange: "Exchange", terminal: bool) -> Iterator[None]:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
     def resize(_number: int, _frame: FrameType | None) -> None:
-        columns, rows = shutil.get_terminal_size()
+        columns, rows = _window()
         exchange.send(Kind.WINDOW, columns.to_bytes(2, "big") + rows.to_bytes(2, "big"))
 
     handlers: dict[int, Any] = dict.fromkeys(FORWARDED, forward)
