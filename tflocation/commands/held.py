@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tfd.protocol.errors import Code, CommandError
 from tflocation.commands.call import Body, Call, Handler, Services, record
-from tflocation.consoles import HISTORY
+from tflocation.consoles import ENDED, HISTORY
 from tflocation.engines.interface import ContainerInfo, EngineError
 
 
@@ -19,7 +19,7 @@ async def adopted(
         await services.engine.set_holder(container.id, session)
         container = replace(container, holder=session)
         services.learn(container)
-    if container.holder and container.asleep and not asleep:
+    if container.holder and not asleep and container.state not in ENDED:
         container = await begin(services, container)
     return container
 
@@ -55,9 +55,12 @@ def tagged(services: Services, account: str, tag: str | None) -> Iterator[None]:
 
 
 async def wake(services: Services, call: Call) -> Body:
-    """Start the process of a container that is asleep; one that runs is left alone."""
+    """Start the process of a container that is asleep; one that runs is left alone.
+
+    It is told again where it may have missed that, the location having been killed meanwhile.
+    """
     container = services.inventory.own(call.account, call.parameters["id"])
-    if container.asleep:
+    if container.state not in ENDED:
         await begin(services, container)
     return {}
 

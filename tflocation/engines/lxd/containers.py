@@ -161,14 +161,15 @@ class Containers:
                 await self.configure(name, {instances.HOLDER: holder})
 
     async def wake(self, name: str) -> None:
-        """See `Engine.wake`. The container first: if we die before that is written, it is done again."""
+        """See `Engine.wake`. If we die before the process knows, whoever asks again tells it again."""
         async with self._turns.alone(name):
             found = await self._get_raw(name)
-            if not instances.is_waiting(found):
-                return
-            if found["status"] == "Running" and await run(self._client, name, *WAKE_UP) != 0:
+            waiting = instances.is_waiting(found)
+            if waiting:
+                # First: the engine changes nothing for 10 s in a container that is just ending.
+                await self.configure(name, instances.awake())
+            if found["status"] == "Running" and await run(self._client, name, *WAKE_UP) != 0 and waiting:
                 raise EngineError(f"container {name} could not be woken: its own directory was tampered with")
-            await self.configure(name, instances.awake())
 
     async def running(self, name: str) -> dict[str, Any]:
         """Describe a container that runs. Raises NotFound, and EngineError where it does not run."""
