@@ -20,6 +20,7 @@ from tests.support.product import Location
 from tests.support.user import User
 
 LIMIT = 3600.0
+LIMITS = '[limits]\ncontainers = 1000\nmemory = "1T"\n'
 
 PROGRAM = """
 import json, sys, time
@@ -51,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     with private_engine("lxd") as engine, tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        location = Location(directory, engine)
+        location = Location(directory, engine, extra=LIMITS)
         location.start()
         try:
             image = busybox_image(command=["sleep", "1000000"])

@@ -1,7 +1,7 @@
 """Executes the calls of sessions: each is a task with a time limit, and always gets an answer."""
 
 import asyncio
-from contextlib import nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Final
 
 from tfd.protocol.errors import Code, CommandError
@@ -22,6 +22,9 @@ DEFAULT_TIME_LIMIT: Final = 120.0
 
 WAITING: Final = frozenset({"port.wait"})
 """Calls that do nothing but wait, so that they take no turn from others."""
+
+SLOW: Final = frozenset({"container.create", "image.commit", "blob.put"})
+"""Calls that take turns among themselves alone, so that none of the others waits for many of them."""
 
 STOP_MARGIN: Final = 60.0
 """Seconds beyond the time that a client gives a container to stop by itself."""
@@ -56,8 +59,7 @@ async def _run(services: Services, session: Session, called: Called) -> None:
         handler = HANDLERS.get(called.name)
         if handler is None:
             raise CommandError(Code.UNAVAILABLE, f"{called.name} is not offered by this location")
-        turn = nullcontext() if called.name in WAITING else session.running
-        async with turn, asyncio.timeout(_time_limit(called)):
+        async with _turn(session, called), asyncio.timeout(_time_limit(called)):
             await _containers_known(services, called)
             body = await handler(services, call)
     except Exception as error:  # whatever it was, the client gets an answer  # noqa: BLE001
@@ -70,6 +72,12 @@ async def _run(services: Services, session: Session, called: Called) -> None:
     finally:
         session.uploads.pop(called.id, None)
     session.flush()
+
+
+def _turn(session: Session, called: Called) -> AbstractAsyncContextManager[object]:
+    if called.name in WAITING:
+        return nullcontext()
+    return session.running_slow if called.name in SLOW else session.running
 
 
 async def _containers_known(services: Services, called: Called) -> None:

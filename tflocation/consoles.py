@@ -18,8 +18,11 @@ log = logging.getLogger(__name__)
 HISTORY: Final = 256 * 1024
 """Bytes of output that are kept of each console."""
 
-ATTACH_LIMIT: Final = 30.0
-"""Seconds in which a console must be attached."""
+ATTACH_LIMIT: Final = 240.0
+"""Seconds in which a console must be attached, its turn among the others included."""
+
+ATTACHED_AT_ONCE: Final = 8
+"""Consoles that are just being attached: an engine that does more at a time is slower at each."""
 
 _PIECE: Final = 64 * 1024
 _PAUSE: Final = 0.2
@@ -31,7 +34,8 @@ _RATE: Final = 16 * 1024 * 1024
 """Bytes a second that are read of one console: whoever writes more waits, and not the whole location."""
 
 _COMPARED: Final = 1024
-_ENDED: Final = (State.STOPPED, State.FAILED)
+ENDED: Final = (State.STOPPED, State.FAILED)
+"""What a container is in whose process is over."""
 
 
 class KeptConsole:
@@ -43,10 +47,11 @@ class KeptConsole:
 
     """
 
-    def __init__(self, engine: Engine, container: ContainerInfo) -> None:
+    def __init__(self, engine: Engine, container: ContainerInfo, turns: asyncio.Semaphore) -> None:
         self.exit: int | None = None
         self.lost = ""
         self._engine = engine
+        self._turns = turns
         self._id = container.id
         self._kept = bytearray()
         self._start = 0
@@ -153,7 +158,8 @@ class KeptConsole:
     async def _read(self) -> None:
         """Attach, and keep what comes until the container stops."""
         run = self._run
-        console = await self._engine.console(self._id)
+        async with self._turns:
+            console = await self._engine.console(self._id)
         try:
             if self._missed:
                 await self._catch_up(console, since_start=run != self._attached_run)
@@ -188,7 +194,7 @@ class KeptConsole:
         while self._rebooting:
             await self._news.wait()
         container = await self._engine.container(self._id)
-        if container.state in _ENDED and not self._rebooting:
+        if container.state in ENDED and not self._rebooting:
             unknown = 0 if container.state is State.STOPPED else 1
             self.ended(unknown if container.exit is None else container.exit, "")
         elif not rebooted:
@@ -226,12 +232,13 @@ class Consoles:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._consoles: dict[str, KeptConsole] = {}
+        self._turns = asyncio.Semaphore(ATTACHED_AT_ONCE)
 
     def keep(self, container: ContainerInfo) -> KeptConsole:
         """Attach to a held container's console, unless that was done already."""
         console = self._consoles.get(container.id)
         if console is None or console.over:
-            console = self._consoles[container.id] = KeptConsole(self._engine, container)
+            console = self._consoles[container.id] = KeptConsole(self._engine, container, self._turns)
         return console
 
     def get(self, container_id: str) -> KeptConsole | None:

@@ -86,6 +86,7 @@ class Session:
         self.tasks: set[asyncio.Task[None]] = set()
         self.uploads: dict[int, Upload] = {}
         self.running = asyncio.Semaphore(MAX_RUNNING)
+        self.running_slow = asyncio.Semaphore(MAX_RUNNING)
         self.observing = False
         self.flush: Callable[[], None] = lambda: None
         self._prober = Prober(where, self._report, slots)
