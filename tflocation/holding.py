@@ -21,6 +21,9 @@ DESTROYED_AT_ONCE: Final = 8
 Sessions = Callable[[], Mapping[Holder, float | None]]
 """Tells the sessions that are known: None while the client is there, else since when (s) it is away."""
 
+MAKING_LIMIT: Final = 60.0
+"""Seconds that the end of a session waits for what is still being made for it, and then removed."""
+
 
 class Holding:
     """Looks again and again whether a lease is over, from `run` until it is cancelled."""
@@ -46,10 +49,14 @@ class Holding:
 
     async def end(self, holder: Holder) -> None:
         """End all that a session holds, whether it is open or not. Raises EngineError."""
+        making = set()
         for creation in self._services.creations.values():
-            if creation.holder == holder:
+            if creation.holder == holder and creation.task is not None:
                 creation.unwanted = True
+                making.add(creation.task)
         await self._end(holder, lambda: True)
+        if making:
+            await asyncio.wait(making, timeout=MAKING_LIMIT)
 
     def _look(self) -> None:
         services = self._services
