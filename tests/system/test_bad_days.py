@@ -128,7 +128,8 @@ def test_too_many_containers_fail_and_are_tried_again(small_daemon: Daemon) -> N
     more = {name: f'[container.{name}]\nimage = "peer"\nmemory = "128M"\n' for name in ("a", "b", "c")}
     small_daemon.configure(web(port) + more["a"] + more["b"])
     small_daemon.reload()
-    wait_state(small_daemon, "b", "good")
+    for name in ("a", "b"):
+        wait_state(small_daemon, name, "good")
     small_daemon.configure(web(port) + "".join(more.values()))
     small_daemon.reload()
 
