@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.root]
 
 LIMIT = 60.0
 KIB = 1 << 10
-ECHO = ("sh", "-c", 'echo begun; while read -r line; do echo got $line; [ "$line" = end ] && exit 4; done')
+_ECHO = "echo begun; while read -r line; do echo got $line; case $line in *end) exit 4; esac; done"
+ECHO = ("sh", "-c", _ECHO)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +236,8 @@ def test_a_restarted_service_waits_for_its_sessions(
     other.send(Kind.DATA, b"end\n")
 
     assert other.finish() == {"code": 4}
-    assert other.output() == b"begun\r\nend\r\ngot end\r\n"
+    # LXD types a reset of the terminal into a console that lost its reader, where it is not quick to let go.
+    assert other.output().replace(b"^[c", b"").replace(b"\x1bc", b"") == b"begun\r\nend\r\ngot end\r\n"
     ann.call("container.destroy", id=kept["id"])
 
 

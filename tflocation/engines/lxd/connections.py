@@ -92,7 +92,8 @@ class Connections:
         if known != config.get(instances.HOSTS, "{}"):
             text = hosts_file(name, address_of(raw), hosts).encode()
             await self._files.put(name, HOSTS, text)
-            if raw["status"] == "Running":
+            # One that starts from here on takes it over by itself.
+            if not await self._containers.is_stopped(name):
                 await self._files.put(name, "/etc/hosts", text)
         changes = {instances.CONNECTS: connects, instances.HOSTS: known}
         if any(config.get(key, "{}" if key == instances.HOSTS else "") != changes[key] for key in changes):

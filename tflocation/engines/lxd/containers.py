@@ -171,6 +171,10 @@ class Containers:
             if found["status"] == "Running" and await run(self._client, name, *WAKE_UP) != 0 and waiting:
                 raise EngineError(f"container {name} could not be woken: its own directory was tampered with")
 
+    async def is_stopped(self, name: str) -> bool:
+        """Whether the container neither runs nor is being started. Raises NotFound."""
+        return bool((await self._get_raw(name))["status"] == "Stopped")
+
     async def running(self, name: str) -> dict[str, Any]:
         """Describe a container that runs. Raises NotFound, and EngineError where it does not run."""
         end = time.monotonic() + _FROZEN_LIMIT
