@@ -11,6 +11,7 @@ from tests.support.engine_view import ask, init_pid, instances
 from tflocation.development import PrivateEngine
 from tflocation.engines.interface import ContainerSpec, EngineError, FileSpec, NotFound, ProcessSpec, State
 from tflocation.engines.lxd.engine import LxdEngine
+from tflocation.engines.processes import BUSYBOX, ExecSpec
 
 pytestmark = pytest.mark.engine
 
@@ -48,6 +49,17 @@ async def test_containers_made_at_once_get_addresses_of_their_own(engine: LxdEng
     made = await asyncio.gather(*(engine.create_container(web(str(n))) for n in range(4)))
 
     assert len({container.ip for container in made}) == 4
+
+
+async def test_whatever_is_attached_leaves_room_for_requests(engine: LxdEngine) -> None:
+    """The connections that stay open for processes and consoles never keep a request waiting."""
+    container = await engine.create_container(web())
+    spec = ExecSpec((BUSYBOX, "sleep", "1000000"))
+    processes = [await engine.execute(container.id, spec) for _ in range(30)]
+    try:
+        assert await engine.containers() == [container]
+    finally:
+        await asyncio.gather(*(process.close() for process in processes))
 
 
 @pytest.mark.parametrize(

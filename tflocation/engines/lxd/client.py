@@ -351,7 +351,8 @@ class Client:
             await self.close()
             self._socket_in_use = socket
             # A kept connection to an engine that has restarted fails the first request on it.
-            connector = aiohttp.UnixConnector(path=str(socket), force_close=True)
+            # Connections stay open for each console and process, so that any limit would soon be theirs.
+            connector = aiohttp.UnixConnector(path=str(socket), force_close=True, limit=0)
             self._session = aiohttp.ClientSession(connector=connector)
         return self._session
 
