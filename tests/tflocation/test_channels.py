@@ -126,7 +126,7 @@ def test_a_frame_of_16_megabytes_is_closed_at_its_header(location: Location) -> 
             holder.sendall(b"\0\xff\xff\xff" + bytes(100))
             assert len(receive_until_closed(holder)) <= 20  # the answer, and nothing else
     assert seen == [True]
-    assert location.server.open_channels == 0
+    wait_for(lambda: location.server.open_channels == 0, LIMIT, "the channel to end")
 
 
 def test_a_refused_connection_gives_its_reason(location: Location) -> None:
@@ -237,7 +237,7 @@ def test_random_bytes_from_many_strangers(location: Location) -> None:
         for attacker in attackers:
             attacker.join(LIMIT)
     assert location.counters["strangers-dropped"] >= 300
-    assert location.server.open_channels == 0
+    wait_for(lambda: location.server.open_channels == 0, LIMIT, "the channel to end")
 
 
 def test_a_hung_container_is_refused_within_its_limit() -> None:

@@ -394,8 +394,17 @@ def test_a_program_that_falls_off_its_end(user: User, sdk_location: Service) -> 
 
 
 def connected(port: int) -> socket.socket:
-    """Connect to a port of loopback."""
-    return wait_for(lambda: socket.create_connection(("127.0.0.1", port), LIMIT), LIMIT, "a connection")
+    """Connect to a port of loopback, once somebody listens there."""
+
+    def try_once() -> socket.socket | None:
+        try:
+            return socket.create_connection(("127.0.0.1", port), LIMIT)
+        except ConnectionRefusedError:
+            return None
+
+    connection = wait_for(try_once, LIMIT, "a connection")
+    assert connection is not None
+    return connection
 
 
 def _listening() -> list[str]:

@@ -230,13 +230,13 @@ def _long(word: str, left: list[str]) -> list[str]:
         if equals:
             raise WrongUsageError(f"{name} takes no value, and {value!r} was given")
         return [name]
-    return [f"{name}={value if equals else _next(name, left)}"]
+    return [_given(name, value if equals else _next(name, left))]
 
 
 def _short(word: str, left: list[str]) -> list[str]:
     if word in _SPELLINGS and word != "-s":
         name, takes_value = _SPELLINGS[word]
-        return [f"{name}={_next(word, left)}"] if takes_value else [name]
+        return [_given(name, _next(word, left))] if takes_value else [name]
     given = []
     for place, letter in enumerate(word[1:], 2):
         flag, rest = f"-{letter}", word[place:]
@@ -252,9 +252,16 @@ def _short(word: str, left: list[str]) -> list[str]:
                 left.pop(0)
             return [*given, f"--ssh={port}"]
         if takes_value:
-            return [*given, f"{name}={rest.removeprefix('=') or _next(flag, left)}"]
+            return [*given, _given(name, rest.removeprefix("=") or _next(flag, left))]
         given.append(name)
     return given
+
+
+def _given(name: str, value: str) -> str:
+    # argparse takes `--` out wherever it stands, and leaves the option with an empty list.
+    if value == "--":
+        raise WrongUsageError(f"{name} needs a value, and '--' is none")
+    return f"{name}={value}"
 
 
 def _next(name: str, left: list[str]) -> str:

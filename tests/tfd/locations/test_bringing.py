@@ -24,7 +24,7 @@ def bring(place: Site, image: str) -> str | Failure:
     """Bring an image and give the result."""
     results: list[str | Failure] = []
     bring_image(place.loop, place.location.link, image, results.append)
-    place.until(lambda: results, "the image", 20)
+    place.until(lambda: results, "the image", 90)
     return results[0]
 
 
@@ -36,7 +36,7 @@ def test_an_archive_is_sent_and_committed(peer: LocationPeer, tmp_path: Path, sc
         digest = bring(place, f"{scheme}{path}")
         again = bring(place, f"{scheme}{path}")
 
-        assert isinstance(digest, str)
+        assert isinstance(digest, str), digest
         assert digest.startswith("sha256:")
         assert again == digest
         assert all(blob.complete for blob in peer.blobs.values())

@@ -180,6 +180,7 @@ WORDS = st.one_of(
 @given(st.lists(WORDS, max_size=8))
 @example(["-s"])
 @example(["-e"])
+@example(["--bind", "--", "nginx"])
 def test_no_command_line_is_a_traceback(words: list[str]) -> None:
     """Every list of words is either understood, or ends with a line and exit code 2, or 0 for the help."""
     try:
