@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 from typing import Any, BinaryIO
@@ -13,6 +14,7 @@ import zmq
 from tests.support.forwarder import Forwarder
 from tests.support.location_peer import LocationPeer
 from tests.support.loops import Lines, run_until, running_loop
+from tests.support.waiting import wait_for
 from tfd import document
 from tfd.locations.location import Location
 from tfd.log import Log
@@ -93,6 +95,26 @@ def create(place: Site) -> str:
     place.location.put_container(answers[0]["container"])
     number: str = answers[0]["container"]["id"]
     return number
+
+
+def _was_asked(peer: LocationPeer, times: int) -> bool:
+    return len(peer.called("node.list")) > times
+
+
+def test_an_answer_never_comes_within_its_request(peer: LocationPeer) -> None:
+    """Whoever asks has its request's number before anything that follows from it is told."""
+    with site(peer) as place:
+        place.until(lambda: place.location.link.connected, "the session")
+        asking: list[int] = []
+        answered: list[bool] = []
+        for number in range(50):
+            asking.append(number)
+            place.location.link.request("node.list", {}, 10, lambda _: answered.append(bool(asking)))
+            asking.clear()
+            wait_for(partial(_was_asked, peer, number), 10, "the request")
+        place.until(lambda: len(answered) == 50, "all answers")
+
+        assert not any(answered)
 
 
 def test_the_view_is_complete_once_everything_was_listed(peer: LocationPeer) -> None:

@@ -98,6 +98,7 @@ class Transport:
         self._drained = drained
         self._ended = ended
         self._closed = False
+        self._looks_soon = False
         self._queue: deque[bytes] = deque()
         self._socket = _dealer(context, keys)
         address = f"inproc://monitor-{id(self):x}"
@@ -116,9 +117,12 @@ class Transport:
         return len(self._queue)
 
     def send(self, frames: list[bytes]) -> None:
-        """Send frames in order, as fast as the connection takes them."""
+        """Send frames in order, as fast as the connection takes them; nothing is received within this."""
         self._queue.extend(frames)
-        self._pump(0)
+        while not self._closed and self._queue and _state(self._socket) & zmq.POLLOUT:
+            self._send_one()
+        # What arrives meanwhile may be told by no edge.
+        self._soon()
 
     def close(self) -> None:
         """Drop the connection and what was not sent; nothing is called back afterwards."""
@@ -134,9 +138,12 @@ class Transport:
 
     def _soon(self) -> None:
         # Both descriptors are edge-triggered: what came before they were registered is told by nobody.
-        self._loop.call_later(0, self._look)
+        if not self._looks_soon:
+            self._looks_soon = True
+            self._loop.call_later(0, self._look)
 
     def _look(self) -> None:
+        self._looks_soon = False
         self._watch(0)
         self._pump(0)
 
@@ -149,12 +156,15 @@ class Transport:
             if state & zmq.POLLIN:
                 self._receive()
             elif state & zmq.POLLOUT and self._queue:
-                self._socket.send(self._queue.popleft(), zmq.NOBLOCK)
-                if not self._queue:
-                    self._drained()
+                self._send_one()
             else:
                 return
         self._soon()
+
+    def _send_one(self) -> None:
+        self._socket.send(self._queue.popleft(), zmq.NOBLOCK)
+        if not self._queue:
+            self._drained()
 
     def _receive(self) -> None:
         frame = self._socket.recv(zmq.NOBLOCK)
