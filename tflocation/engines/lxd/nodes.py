@@ -1,4 +1,4 @@
-"""The machines of the location: what the engine's resources API and the kernel tell about them."""
+"""The machines of the location: what the kernel tells of this one, and the engine's API of the others."""
 
 import os
 from collections import Counter
@@ -20,21 +20,24 @@ async def nodes(client: Client, instances: list[dict[str, Any]]) -> list[NodeInf
     """List all machines. One that does not answer is offline, and the others are listed all the same."""
     counts = Counter(raw["location"] for raw in instances)
     if not client.clustered:
-        return [await _local(client, sum(counts.values()))]
+        return [_local(client, sum(counts.values()))]
     answer = await client.get("/1.0/cluster/members", what="nodes", query={"recursion": "1"})
     found = []
     for member in answer.metadata:
         name = member["server_name"]
         if name == client.node:
-            found.append(await _local(client, counts[name]))
+            found.append(_local(client, counts[name]))
         else:
             found.append(await _remote(client, name, member["status"] == "Online", counts[name]))
     return found
 
 
-async def _local(client: Client, containers: int) -> NodeInfo:
-    """Read this machine's load from its kernel, which is fresher and cheaper than by the engine."""
-    cpus = await _cpus(client, None)
+def _local(client: Client, containers: int) -> NodeInfo:
+    """Read this machine's load from its kernel, which is fresher and cheaper than by the engine.
+
+    And surer: the engine's own resources fail now and then while network devices come and go.
+    """
+    cpus = os.cpu_count() or 1
     memory = _memory(_MEMORY.read_text())
     uptime, idle_time = _UPTIME.read_text().split()
     return NodeInfo(
@@ -71,9 +74,8 @@ async def _remote(client: Client, name: str, online: bool, containers: int) -> N
     )
 
 
-async def _cpus(client: Client, node: str | None) -> int:
-    query = {"target": node} if node else {}
-    answer = await client.get("/1.0/resources", what=f"node {node or client.node}", query=query)
+async def _cpus(client: Client, node: str) -> int:
+    answer = await client.get("/1.0/resources", what=f"node {node}", query={"target": node})
     return max(1, int(answer.metadata["cpu"]["total"]))
 
 
