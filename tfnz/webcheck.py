@@ -57,15 +57,19 @@ def _poll(container: "Tunnels", port: int, url: str) -> None:
     answer = ""
     while (left := until - time.monotonic()) > 0:
         container.ensure_alive()
-        status, answer = _ask(port, url, left)
+        status, words = _ask(port, url, left)
         if status == 200:
             return
+        answer = words or answer
         pause.wait(PAUSE)
     raise ValueError(f"{url}: no answer 200 within {LIMIT:g} s; the last was: {answer or 'none'}")
 
 
 def _ask(port: int, url: str, limit: float) -> tuple[int, str]:
-    """Ask once, following redirects on the same host; give the status, 0 for none, and words for it."""
+    """Ask once, following redirects on the same host; give the status, 0 for none, and words for it.
+
+    A try that the limit cut short says nothing of the page: it has no words.
+    """
     import http.client
 
     for _ in range(REDIRECTS + 1):
@@ -76,6 +80,8 @@ def _ask(port: int, url: str, limit: float) -> tuple[int, str]:
             connection.request("GET", target, headers={"Host": parts.netloc, "Connection": "close"})
             answer = connection.getresponse()
             status, reason, where = answer.status, answer.reason, answer.getheader("Location")
+        except TimeoutError:
+            return 0, ""
         except (OSError, http.client.HTTPException) as error:
             return 0, str(error) or type(error).__name__
         finally:
