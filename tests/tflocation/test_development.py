@@ -1,5 +1,6 @@
 """Private engines: they leave nothing, even when they and their owner were killed."""
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import KINDS, private_engine
+from tests.support.engine import KINDS, opened, private_engine
 from tests.support.engine_view import ask
 from tflocation import leftovers
 from tflocation.development import DevelopmentError, Kind, PrivateEngine
@@ -24,11 +25,15 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 @pytest.fixture
 def private(kind: Kind) -> Iterator[PrivateEngine]:
-    """Run a private engine with a network, so that there is much to leave behind."""
+    """Run a private engine with a location's network, so that there is much to leave behind."""
     with private_engine(kind) as running:
-        body = {"name": running.bridge, "config": {"ipv4.address": "10.253.7.1/24", "ipv6.address": "none"}}
-        assert ask(running, "POST", "/1.0/networks", body)["status_code"] == 200
+        asyncio.run(_make_network(running))
         yield running
+
+
+async def _make_network(private: PrivateEngine) -> None:
+    async with opened(private):
+        pass
 
 
 def test_stop_leaves_its_directory_alone(private: PrivateEngine) -> None:
