@@ -72,9 +72,9 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
         return joining.run(options.invite, options.name)
     if options.command == "status":
-        from tfd import status
+        from tfd import showing
 
-        return status.show(options.json)
+        return showing.watch(options.json) if options.watch else showing.show(options.json)
     config = Path(options.config)
     del options
     from tfd import daemon
@@ -116,7 +116,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     status = commands.add_parser(
         "status", help="tell what the running tfd does", description=_STATUS, allow_abbrev=False
     )
-    status.add_argument("--json", action="store_true", help="print JSON, for programs")
+    status.add_argument("--json", action="store_true", help="print JSON, for programs: one line")
+    status.add_argument("--watch", action="store_true", help="show it again every 2 s, until Ctrl-C")
     options = parser.parse_args(arguments)
     if options.check is not None and options.command is not None:
         parser.error(f"--check and {options.command} exclude each other")

@@ -1,4 +1,4 @@
-"""The daemon's status socket, and `tfd status`, which asks it.
+"""The daemon's status socket, and the asking side of it.
 
 One connection is one question of one line (`status`, `accounts`) and one answer of one line of JSON.
 """
@@ -8,7 +8,7 @@ import select
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.errors import TfdError
@@ -195,23 +195,3 @@ def ask(question: str, path: Path | None = None) -> str:
     if not answer.endswith(b"\n"):
         raise StatusError(f"{path}: tfd does not answer: the connection ended early")
     return answer.decode().rstrip("\n")
-
-
-def show(json: bool) -> int:
-    """Print the running daemon's status, as JSON or as a table; give the exit code."""
-    import sys
-    from json import loads
-
-    try:
-        answer = ask("status")
-    except StatusError as error:
-        print(f"tfd: {error}", file=sys.stderr)
-        return 1
-    if json:
-        print(answer)
-    else:
-        from tfd.table import render
-
-        document: dict[str, Any] = loads(answer)
-        print(render(document))
-    return 0

@@ -41,7 +41,7 @@ def test_version() -> None:
     [
         (["--help"], ["--config FILE", "--check [FILE]", "join", "status", "SIGHUP", "exit codes"]),
         (["join", "--help"], ["INVITE", "--name", "$STATE_DIRECTORY"]),
-        (["status", "--help"], ["--json"]),
+        (["status", "--help"], ["--json", "--watch"]),
     ],
 )
 def test_help(arguments: list[str], words: list[str]) -> None:

@@ -1,17 +1,13 @@
-"""The status socket with hostile clients, and the table that `tfd status` prints."""
+"""The status socket with hostile clients."""
 
 import socket
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.support.loops import run_until, running_loop
 from tfd.status import MAX_CLIENTS, StatusError, StatusServer
-from tfd.table import WIDTH, amount, duration, render
 
 
 def connected(path: Path, data: bytes = b"") -> socket.socket:
@@ -97,64 +93,3 @@ def test_a_socket_of_a_killed_daemon_is_replaced(tmp_path: Path) -> None:
         with pytest.raises(StatusError, match="another tfd"):
             StatusServer(loop, path, {})
         server.close()
-
-
-def document(name: str, reason: str) -> dict[str, Any]:
-    """Give a status document with one of everything."""
-    return {
-        "version": "1",
-        "environment": "prod",
-        "pid": 1,
-        "uptime": 3700.0,
-        "config": "/etc/tfd.toml",
-        "summary": reason,
-        "reload": {"error": reason},
-        "listeners": [
-            {
-                "name": name,
-                "container": name,
-                "port": 80,
-                "open": 1,
-                "total": 10**9,
-                "bytes_in": 10**13,
-                "bytes_out": 1,
-                "refused": {"not allowed": 3},
-            }
-        ],
-        "containers": [{"name": name, "state": "good", "location": "home", "node": "n1", "reason": reason}],
-        "locations": [
-            {
-                "name": name,
-                "connected": True,
-                "since": 5.0,
-                "round_trip_ms": 1.25,
-                "nodes": [{}],
-                "error": "",
-                "address": "h:1",
-            }
-        ],
-    }
-
-
-@given(name=st.text(max_size=100), reason=st.text(max_size=300))
-def test_the_table_never_is_wider_than_the_terminal(name: str, reason: str) -> None:
-    """Whatever the names and reasons are."""
-    assert max(map(len, render(document(name, reason)).split("\n"))) <= WIDTH
-
-
-def test_the_table_tells_why_a_location_refused() -> None:
-    """The note begins with it, so that the line's end cuts the least of it."""
-    refused = document("home", "")
-    refused["locations"][0] |= {"connected": False, "error": "refused (revoked): the account box was revoked"}
-
-    line = render(refused).splitlines()[-1]
-
-    assert line.split()[:2] == ["home", "lost"]
-    assert "refused (revoked): the account box" in line
-
-
-def test_units() -> None:
-    """The two largest units of a span, the largest of an amount."""
-    assert [duration(0), duration(61), duration(90061)] == ["0 s", "1 min 1 s", "1 d 1 h"]
-    assert [amount(0), amount(1023), amount(1536)] == ["0 B", "1023 B", "1.5 KiB"]
-    assert amount(2**50) == "1024.0 TiB"
