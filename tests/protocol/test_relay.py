@@ -7,11 +7,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tfd.protocol.channel import MAX_FRAME, OPENING_SIZE
 from tfd.protocol.errors import UsageError
-from tfd.protocol.relay import LAST_STATES, TRANSITIONS, Input, Relay, Replay, State
+from tfd.protocol.records import pack, unpack
+from tfd.protocol.relay import LAST_STATES, TRANSITIONS, Input, Relay, RelayState, Replay, State
 
 KEY = bytes(range(32))
 TICKET = bytes(16)
 CIPHER = "chacha20poly1305"
+SUSPENDED = frozenset(State) - LAST_STATES | {State.FINISHED, State.RESETTING}
 
 
 def take(chunks: list[bytes | memoryview]) -> bytes:
@@ -34,6 +36,11 @@ class Pair:
         """Bring everything that waits for the channel to the other end."""
         self.location.channel_received(take(self.opener.to_channel))
         self.opener.channel_received(take(self.location.to_channel))
+
+
+def handed_over(relay: Relay) -> Relay:
+    """Give what another process makes of a relay's state."""
+    return Relay.resume(unpack(RelayState, pack(relay.suspend())))
 
 
 def opened(greeting: bytes = b"") -> Pair:
@@ -245,6 +252,13 @@ class Relaying(RuleBasedStateMachine):
         if not end.is_opening and end.state not in LAST_STATES:
             end.plain_reset()
             self.reset = True
+
+    @rule(name=st.sampled_from(["opener", "location"]))
+    def is_handed_over(self, name: str) -> None:
+        """Another process goes on with one end."""
+        if self.ends[name].state in SUSPENDED:
+            self.ends[name] = handed_over(self.ends[name])
+            setattr(self.pair, name, self.ends[name])
 
     @rule(name=st.sampled_from(["opener", "location"]), count=st.integers(1, 200))
     def wire_delivers(self, name: str, count: int) -> None:

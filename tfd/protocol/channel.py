@@ -10,7 +10,7 @@ a direction, so that truncation is noticed.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -31,6 +31,8 @@ TAG_SIZE: Final = 16
 MAX_PAYLOAD: Final = 64 * 1024
 MAX_REASON: Final = 512
 MAX_FRAME: Final = HEADER_SIZE + MAX_PAYLOAD + TAG_SIZE
+
+_MOST_FRAMES: Final = 1 << 63
 
 Bytes = bytes | bytearray | memoryview
 
@@ -180,6 +182,24 @@ def random_ticket() -> tuple[bytes, bytes]:
     return os.urandom(TICKET_SIZE), os.urandom(KEY_SIZE)
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelState:
+    """Everything that one end of a channel is, for another process to go on with: see `Channel.suspend`.
+
+    The keys are left out of its repr, so that no log and no traceback ever shows them.
+    """
+
+    cipher: str
+    seal_key: bytes = field(repr=False)
+    open_key: bytes = field(repr=False)
+    sealed: int
+    opened: int
+    phase: Phase
+    peer_phase: Phase
+    partial: bytes | None = field(repr=False)
+    rest: bytes = field(repr=False)
+
+
 class Channel:
     """One end of one channel, from after the opening to the end of both directions.
 
@@ -192,6 +212,7 @@ class Channel:
 
     __slots__ = (
         "_cipher",
+        "_name",
         "_open_key",
         "_opened",
         "_partial",
@@ -205,17 +226,58 @@ class Channel:
     def __init__(self, role: Role, key: bytes, cipher: str) -> None:
         if len(key) != KEY_SIZE:
             raise UsageError(f"a ticket's key has {KEY_SIZE} bytes, this one {len(key)}")
-        if cipher not in CIPHERS:
-            raise UsageError(f"no cipher {cipher!r} here, only {', '.join(CIPHERS)}")
-        self._cipher = CIPHERS[cipher]
-        self._seal_key = _subkey(key, role, cipher)
-        self._open_key = _subkey(key, role.peer, cipher)
-        self._sealed = 0
-        self._opened = 0
-        self._phase = FIRST_PHASE[role]
-        self._peer_phase = FIRST_PHASE[role.peer]
-        self._partial: bytearray | None = None
-        self._rest = b""
+        subkey, peers = _subkey(key, role, cipher), _subkey(key, role.peer, cipher)
+        phase, peer_phase = FIRST_PHASE[role], FIRST_PHASE[role.peer]
+        self._take(ChannelState(cipher, subkey, peers, 0, 0, phase, peer_phase, None, b""))
+
+    def _take(self, state: ChannelState) -> None:
+        if state.cipher not in CIPHERS:
+            raise UsageError(f"no cipher {state.cipher!r} here, only {', '.join(CIPHERS)}")
+        self._name, self._cipher = state.cipher, CIPHERS[state.cipher]
+        self._seal_key, self._open_key = state.seal_key, state.open_key
+        self._sealed, self._opened = state.sealed, state.opened
+        self._phase, self._peer_phase = state.phase, state.peer_phase
+        self._partial = None if state.partial is None else bytearray(state.partial)
+        self._rest = state.rest
+
+    def suspend(self) -> ChannelState:
+        """Give all of this end's state away: this object seals and opens nothing from now on.
+
+        Two processes with one key and one count would seal two frames under one nonce, which gives both
+        texts away (RFC 8439, section 4): so what gave its state forgets its keys at once, whatever follows.
+        """
+        partial = None if self._partial is None else bytes(self._partial)
+        state = ChannelState(
+            self._name,
+            self._seal_key,
+            self._open_key,
+            self._sealed,
+            self._opened,
+            self._phase,
+            self._peer_phase,
+            partial,
+            self._rest,
+        )
+        self._seal_key = self._open_key = b""
+        self._phase = self._peer_phase = Phase.OVER
+        return state
+
+    @classmethod
+    def resume(cls, state: ChannelState) -> "Channel":
+        """Go on where another object was suspended. Raises UsageError where that is no channel's state."""
+        if len(state.seal_key) != KEY_SIZE or len(state.open_key) != KEY_SIZE:
+            raise UsageError(f"a channel's keys have {KEY_SIZE} bytes")
+        if not (0 <= state.sealed < _MOST_FRAMES and 0 <= state.opened < _MOST_FRAMES):
+            raise UsageError("a channel's counts are out of range")
+        if len(state.partial or b"") >= MAX_FRAME or len(state.rest) > 2 * MAX_FRAME:
+            raise UsageError("a channel keeps less than a frame, and two of the next opening")
+        if state.partial is not None and len(state.partial) >= HEADER_SIZE:
+            length = int.from_bytes(state.partial[1:HEADER_SIZE], "big")
+            if len(state.partial) >= HEADER_SIZE + length:
+                raise UsageError("the frame begun is longer than it says")
+        channel = cls.__new__(cls)
+        channel._take(state)  # noqa: SLF001 - another constructor
+        return channel
 
     @property
     def ended(self) -> bool:

@@ -9,7 +9,7 @@ at most what one read gave.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
@@ -20,8 +20,10 @@ from tfd.protocol.channel import (
     Bytes,
     Channel,
     ChannelError,
+    ChannelState,
     Frame,
     FrameType,
+    Phase,
     Role,
     opening,
 )
@@ -97,6 +99,24 @@ class Replay:
 NOTHING_YET: Final = Replay()
 
 
+_PLAIN_OVER: Final = frozenset({State.OPENING_PLAIN_ENDED, State.PLAIN_ENDED, State.FINISHED})
+_CHANNEL_OVER: Final = frozenset({State.OPENING_CHANNEL_ENDED, State.CHANNEL_ENDED, State.FINISHED})
+_SUSPENDED: Final = _OPENING | _FLOWING | {State.FINISHED, State.RESETTING}
+
+
+@dataclass(frozen=True, slots=True)
+class RelayState:
+    """Everything that a relay is, for another process to go on with: see `Relay.suspend`."""
+
+    role: Role
+    state: State
+    channel: ChannelState
+    replay: Replay = field(repr=False)
+    shut: bool
+    to_plain: bytes = field(repr=False)
+    to_channel: bytes = field(repr=False)
+
+
 class Relay:
     """One end of one relayed connection.
 
@@ -114,7 +134,10 @@ class Relay:
     __slots__ = ("_channel", "_replay", "_role", "_shut", "reason", "state", "to_channel", "to_plain")
 
     def __init__(self, role: Role, key: bytes, cipher: str) -> None:
-        self._channel = Channel(role, key, cipher)
+        self._take(role, Channel(role, key, cipher))
+
+    def _take(self, role: Role, channel: Channel) -> None:
+        self._channel = channel
         self._role = role
         self._replay = NOTHING_YET
         self._shut = False
@@ -143,6 +166,37 @@ class Relay:
     def answer(cls, key: bytes, cipher: str) -> "Relay":
         """Begin at the location's end, when a ticket was presented and the container's port not yet asked."""
         return cls(Role.LOCATION, key, cipher)
+
+    def suspend(self) -> RelayState:
+        """Give the relay's state away, unsent bytes included: it neither seals nor opens anything any more.
+
+        Read from neither side before: what was read and not given to the relay would be lost. Raises
+        UsageError where nothing is left to go on with (REFUSED, UNANSWERED, ABORTED).
+        """
+        if self.state not in _SUSPENDED:
+            raise UsageError(f"this relay is over: {self.state.value}")
+        return RelayState(
+            self._role,
+            self.state,
+            self._channel.suspend(),
+            self._replay,
+            self._shut,
+            b"".join(self.to_plain),
+            b"".join(self.to_channel),
+        )
+
+    @classmethod
+    def resume(cls, state: RelayState) -> "Relay":
+        """Go on where another relay was suspended. Raises UsageError where that cannot be a relay's state."""
+        if state.state not in _SUSPENDED or not _agrees(state):
+            raise UsageError(f"no relay is suspended like this: {state!r}")
+        relay = cls.__new__(cls)
+        relay._take(state.role, Channel.resume(state.channel))  # noqa: SLF001 - another constructor
+        relay._replay, relay._shut = state.replay, state.shut  # noqa: SLF001 - likewise
+        relay.state = state.state
+        relay.to_plain = [state.to_plain] if state.to_plain else []
+        relay.to_channel = [state.to_channel] if state.to_channel else []
+        return relay
 
     # What the driver asks.
 
@@ -303,6 +357,17 @@ class Relay:
             self.state = TRANSITIONS[self.state, what]
         except KeyError:
             raise UsageError(f"{what.value} cannot come while {self.state.value}") from None
+
+
+def _agrees(state: RelayState) -> bool:
+    """Tell whether a relay's state and its channel's phases can be found together."""
+    if state.state is State.RESETTING:
+        return state.channel.phase is Phase.OVER
+    unanswered = Phase.ANSWER if state.state in _OPENING else Phase.STREAM
+    flowing = {Role.OPENER: Phase.STREAM, Role.LOCATION: unanswered}
+    phase = Phase.ENDED if state.state in _PLAIN_OVER else flowing[state.role]
+    peer_phase = Phase.ENDED if state.state in _CHANNEL_OVER else flowing[state.role.peer]
+    return (state.channel.phase, state.channel.peer_phase) == (phase, peer_phase)
 
 
 def _drop(chunks: list[bytes | memoryview], count: int) -> None:
