@@ -1,16 +1,27 @@
-"""How hypothesis runs here, and the machine that several parts of the tests boot."""
+"""How hypothesis runs here, and the machines that several parts of the tests boot."""
 
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.support.machine import TREE, build_root
+from tests.support.debian import (
+    BOOKWORM,
+    TREE,
+    TRIXIE,
+    Release,
+    build_bare,
+    install_programs,
+    layered,
+    shared,
+)
 
 # Programs are sent these signals and inherit how we take them: nohup and a shell's & ignore them.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -26,19 +37,54 @@ settings.load_profile("tfd")
 
 
 @pytest.fixture(scope="session")
-def machine_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The tree of a Debian 12 with systemd and with all our programs installed; see `booted`."""
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that the processes of this run of the tests share."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shelf"
+
+
+@pytest.fixture(scope="session")
+def bookworm(shelf: Path) -> Iterator[Path]:
+    """The tree of a Debian 12 without anything of ours; a test changes a layer on top of it."""
+    with _bare(BOOKWORM, shelf) as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
+def trixie(shelf: Path) -> Iterator[Path]:
+    """The tree of a Debian 13, likewise."""
+    with _bare(TRIXIE, shelf) as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
+def installed(shelf: Path, bookworm: Path) -> Iterator[tuple[Path, ...]]:
+    """The layers of a Debian 12 with all our programs; see `layered`."""
+    with shared(shelf / "installed", partial(_install, bookworm)) as upper:
+        yield upper / "changes", bookworm
+
+
+@pytest.fixture(scope="module")
+def machine_root(tmp_path_factory: pytest.TempPathFactory, installed: tuple[Path, ...]) -> Iterator[Path]:
+    """The tree of a Debian 12 with all our programs, which the tests of a file may change; see `booted`."""
+    with layered(installed, tmp_path_factory.mktemp("machine")) as root:
+        yield root
+
+
+@contextmanager
+def _bare(release: Release, shelf: Path) -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("a machine needs root")
     for program in ("mmdebstrap", "systemd-nspawn"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
-    directory = tmp_path_factory.mktemp("machine")
-    try:
-        build_root(directory / "root")
-        yield directory / "root"
-    finally:
-        shutil.rmtree(directory)
+    with shared(shelf / release.codename, partial(build_bare, release)) as root:
+        yield root
+
+
+def _install(bare: Path, upper: Path) -> None:
+    with layered((bare,), upper) as root:
+        install_programs(root)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.machine import TREE
+from tests.support.debian import TREE
 from tfnz.cli.describing import Command, all_commands
 
 LIMIT = 60

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.machine import TREE, Machine, booted
+from tests.support.debian import TREE
+from tests.support.machine import Machine, booted
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
