@@ -131,7 +131,7 @@ class Conductor:
 
     def _carry_out(self, action: Action) -> None:
         if isinstance(action, Note):
-            self._log.event(str(action.level), action.message, **dict(action.fields))
+            self._log.event(action.what, action.message, **dict(action.fields))
         elif isinstance(action, SetRoute):
             self._set_route(action)
         elif isinstance(action, Drain):

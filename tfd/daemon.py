@@ -15,6 +15,7 @@ from tfd.locations.accounts import Account, account_path, load_accounts, state_d
 from tfd.locations.location import Location
 from tfd.log import Log, open_log
 from tfd.notify import Notifier
+from tfd.protocol import logged
 from tfd.protocol.address import Address
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.drivers.link import Link
@@ -44,7 +45,8 @@ def run(config_path: Path) -> int:
     try:
         daemon = Daemon(config_path, config, log)
     except (BindError, StatusError) as error:
-        log.event("error", str(error))
+        _tell(log, error)
+        log.close()
         return 1
     daemon.serve()
     return 0
@@ -66,6 +68,7 @@ class Daemon:
         self._was_ready = False
         self._stopping = False
         self._loop = Loop(log)
+        log.attend(self._loop)
         self._started = self._loop.now
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._supervisor = Supervisor(config, self._loop.now)
@@ -94,17 +97,17 @@ class Daemon:
         self._loop.on_signal(signal.SIGINT, self._stop)
         config = self._config
         self._log.event(
-            "info",
-            f"tfd {__version__} started",
+            logged.STARTED,
+            f"tfd {__version__} started with {self._path}: {document.declared(config)}",
             config=str(self._path),
             environment=config.daemon.environment,
             containers=len(config.containers),
             listeners=len(config.listeners),
         )
         self._conductor.configure(config)
-        self._read_accounts()
+        self._read_accounts(starting=True)
         if not self._conductor.locations:
-            self._log.event("warning", NOT_JOINED)
+            self._log.event(logged.NOT_JOINED, NOT_JOINED)
         self._pulse()
         if self._notifier.watchdog_interval is not None:
             self._watchdog(self._notifier.watchdog_interval)
@@ -117,7 +120,8 @@ class Daemon:
         if not self._was_ready and self._supervisor.ready():
             self._was_ready = True
             self._notifier.ready()
-            self._log.event("info", "ready: every listener is bound, every declared container had its chance")
+            message = "ready: every listener is bound, every declared container had its chance"
+            self._log.event(logged.READY, message)
         self._notifier.status(self._summary())
 
     def _pulse(self) -> None:
@@ -145,9 +149,9 @@ class Daemon:
         except TfdError as error:
             lines = str(error).splitlines()
             self._reload_error = lines[0] + (f" (and {len(lines) - 1} more)" if lines[1:] else "")
-            for line in lines:
-                self._log.event("error", line)
-            self._log.event("error", "the configuration was not reloaded: the one before stays in force")
+            _tell(self._log, error)
+            message = "the configuration was not reloaded: the one before stays in force"
+            self._log.event(logged.RELOAD_REFUSED, message, reason=lines[0])
         finally:
             self._read_accounts()
             self._notifier.status(self._summary())
@@ -163,35 +167,45 @@ class Daemon:
         self._log.set_level(config.daemon.log_level)
         self._conductor.configure(config)
         counts = {"containers": len(config.containers), "listeners": len(config.listeners)}
-        self._log.event("info", "configuration reloaded", **counts)
+        message = f"configuration reloaded: {document.declared(config)}"
+        self._log.event(logged.RELOADED, message, **counts)
 
     # Locations
 
-    def _read_accounts(self) -> None:
+    def _read_accounts(self, *, starting: bool = False) -> None:
         """Open links to new accounts' locations, and close those of accounts that are gone."""
         accounts, problems = load_accounts(state_directory())
-        for problem in problems:
-            if problem not in self._problems:
-                self._log.event("error", problem)
-        self._problems = problems
+        self._complain(problems)
         joined = self._conductor.locations
         for name in joined:
             # A file that was damaged, or opened to others, meanwhile is complained of; its session is good.
             if name not in accounts and account_path(name, state_directory()).exists():
                 accounts[name] = self._accounts[name]
         for name in [name for name in joined if accounts.get(name) != self._accounts[name]]:
-            self._log.event("info", f"location {name} is left: its account is gone or another", location=name)
-            joined.pop(name).close()
+            self._leave(name)
         for name, account in accounts.items():
             if name in joined:
                 joined[name].link.set_addresses(self._addresses(account))
             else:
                 joined[name] = self._join(account)
+                if not starting:
+                    self._log.event(logged.LOCATION_JOINED, f"location {name} is joined", location=name)
         self._accounts = accounts
         for name in self._config.locations:
             if name not in accounts:
                 self._log.event("warning", f"location {name} is in the file but not joined: run `tfd join`")
         self._conductor.poke()
+
+    def _complain(self, problems: list[str]) -> None:
+        for problem in problems:
+            if problem not in self._problems:
+                self._log.event("error", problem)
+        self._problems = problems
+
+    def _leave(self, name: str) -> None:
+        message = f"location {name} is left: its account is gone or another"
+        self._log.event(logged.LOCATION_LEFT, message, location=name)
+        self._conductor.locations.pop(name).close()
 
     def _join(self, account: Account) -> Location:
         def make_link(owner: Location) -> Link:
@@ -260,7 +274,7 @@ class Daemon:
             return
         self._stopping = True
         self._notifier.stopping()
-        self._log.event("info", "stopping; the containers run on")
+        self._log.event(logged.STOPPING, "stopping; the containers run on")
         self._conductor.proxy.apply(())
         self._conductor.drain(self._loop.stop)
         self._loop.call_later(DRAIN_LIMIT, self._loop.stop)
@@ -271,8 +285,18 @@ class Daemon:
         self._status.close()
         self._notifier.close()
         self._context.destroy(0)
-        self._loop.close()
         self._log.close()
+        self._loop.close()
+
+
+def _tell(log: Log, error: TfdError) -> None:
+    """Log why a configuration cannot be put in force, one line for each mistake in it."""
+    if isinstance(error, BindError):
+        address, reason = str(error.address), error.message
+        log.event(logged.LISTENER_REFUSED, str(error), address=address, reason=reason)
+        return
+    for line in str(error).splitlines():
+        log.event("error", line)
 
 
 def _load(path: Path) -> Config:

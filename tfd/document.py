@@ -59,6 +59,11 @@ def summary(reports: Iterable[Report], joined: Iterable[Location]) -> str:
     return f"{line}; {failed[0]}" if failed else line
 
 
+def declared(config: Config) -> str:
+    """Say how much a configuration declares."""
+    return f"{_count(len(config.containers), 'container')}, {_count(len(config.listeners), 'listener')}"
+
+
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 

@@ -1,7 +1,7 @@
 """The daemon's log: one event is one line, to the journal or to standard error.
 
-Rule of this file: a log line never blocks and never raises. What cannot be written at once is dropped
-and counted, and the count is told with the next line that gets through.
+Rule of this file: a log line never blocks and never raises. What cannot be written at once waits, up to a
+bound; beyond that it is dropped and counted, and the count is told with the next line that gets through.
 """
 
 import os
@@ -10,7 +10,14 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
+
+from tfd.protocol import logged
+from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.logged import Kind
 
 LEVELS: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 """Level names and their syslog priorities (syslog(3))."""
@@ -23,13 +30,41 @@ LINE_LIMIT: Final = 4096
 # journald takes larger datagrams, but a log line that long is somebody's attack.
 FIELD_LIMIT: Final = 16 * 1024
 
+WAITING_LIMIT: Final = 256 * 1024
+"""Bytes of lines that wait at most."""
+
+FLUSH_PAUSE: Final = 0.1
+"""Seconds between two tries to send what waits."""
+
+FLUSHED_AT_ONCE: Final = 64
+"""Lines that are sent before the relay has its turn again."""
+
+CLOSE_LIMIT: Final = 1.0
+"""Seconds for the last lines of a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line; `identifier` is who says it, `kind` what happened, `fields` are for machines."""
+
+    level: str
+    message: str
+    fields: Mapping[str, object]
+    kind: Kind | None = None
+    identifier: str = "tfd"
+
 
 class Sink(Protocol):
-    """Where lines go. Returns whether the line was taken; never blocks, never raises."""
+    """Where lines go. Never blocks, never raises."""
 
-    def write(self, level: str, message: str, fields: dict[str, object]) -> bool: ...  # noqa: D102
+    def encode(self, entry: Entry) -> bytes:
+        """Give what is to be sent for an entry."""
 
-    def close(self) -> None: ...  # noqa: D102
+    def send(self, data: bytes) -> bool:
+        """Send one encoded entry; whether it was taken."""
+
+    def close(self) -> None:
+        """Release what the sink has."""
 
 
 class JournalSink:
@@ -43,16 +78,22 @@ class JournalSink:
         self._socket.setblocking(False)
         self._address = address
 
-    def write(self, level: str, message: str, fields: dict[str, object]) -> bool:
-        """Send one entry; fields become TFD_NAME."""
-        entry = [
-            _journal_field("MESSAGE", _with_fields(message, fields)),
-            _journal_field("PRIORITY", str(LEVELS[level])),
-            _journal_field("SYSLOG_IDENTIFIER", "tfd"),
+    def encode(self, entry: Entry) -> bytes:
+        """Give the entry's datagram; its kind is MESSAGE_ID, its fields are TFD_NAME."""
+        lines = [
+            _journal_field("MESSAGE", entry.message),
+            _journal_field("PRIORITY", str(LEVELS[entry.level])),
+            _journal_field("SYSLOG_IDENTIFIER", entry.identifier),
         ]
-        entry += [_journal_field(f"TFD_{name.upper()}", str(value)) for name, value in fields.items()]
+        if entry.kind is not None:
+            lines.append(_journal_field("MESSAGE_ID", entry.kind.id))
+        lines += [_journal_field(f"TFD_{name.upper()}", str(value)) for name, value in entry.fields.items()]
+        return b"".join(lines)
+
+    def send(self, data: bytes) -> bool:
+        """Send one datagram; not taken while journald is behind or not there."""
         try:
-            self._socket.sendto(b"".join(entry), self._address)
+            self._socket.sendto(data, self._address)
         except OSError:
             return False
         return True
@@ -70,14 +111,17 @@ class StderrSink:
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
 
-    def write(self, level: str, message: str, fields: dict[str, object]) -> bool:
-        """Write one line, cut to what a writable pipe takes at once."""
-        text = _with_fields(f"{level.upper()} {message}", fields)
-        line = text.replace("\n", " ").encode(errors="backslashreplace")[: LINE_LIMIT - 1] + b"\n"
+    def encode(self, entry: Entry) -> bytes:
+        """Give one line, cut to what a writable pipe takes at once."""
+        text = _with_fields(f"{entry.level.upper()} {entry.message}", entry.fields)
+        return text.replace("\n", " ").encode(errors="backslashreplace")[: LINE_LIMIT - 1] + b"\n"
+
+    def send(self, data: bytes) -> bool:
+        """Write one line."""
         try:
             if not any(events & select.POLLOUT for _, events in self._poll.poll(0)):
                 return False
-            return os.write(self._descriptor, line) == len(line)
+            return os.write(self._descriptor, data) == len(data)
         except OSError:
             return False
 
@@ -91,31 +135,45 @@ class Log:
     def __init__(self, sink: Sink, level: str = "info") -> None:
         self._sink = sink
         self._threshold = LEVELS[level]
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
         self._dropped = 0
         self._limited: dict[str, tuple[float, int]] = {}
+        self._loop: Loop | None = None
+        self._timer: Timer | None = None
 
     def set_level(self, level: str) -> None:
         """Write events of `level` and graver ones from now on."""
         self._threshold = LEVELS[level]
 
-    def event(self, level: str, message: str, **fields: object) -> None:
+    def attend(self, loop: Loop | None) -> None:
+        """Have this loop send what waits; without one, the next event does."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._loop = loop
+
+    @property
+    def behind(self) -> bool:
+        """Whether lines wait, because the sink takes none at present."""
+        return bool(self._waiting)
+
+    def event(self, what: Kind | str, message: str, **fields: object) -> None:
         """Write one event.
 
         Args:
-            level: one of LEVELS.
+            what: its kind, else for a line that nobody waits for its level, one of LEVELS.
             message: what happened, to which object, what to do; one line.
             fields: values for machines: TFD_NAME in the journal, name=value on standard error.
 
         """
-        if LEVELS[level] > self._threshold:
-            return
-        if self._dropped and self._sink.write("warning", "log lines were dropped", {"count": self._dropped}):
-            self._dropped = 0
-        if not self._sink.write(level, message, fields):
-            self._dropped += 1
+        kind = what if isinstance(what, Kind) else None
+        level = what.level if isinstance(what, Kind) else what
+        if LEVELS[level] <= self._threshold:
+            self._put(Entry(level, message, fields, kind))
 
     def limited(
-        self, key: str, level: str, message: str, *, interval: float = 10.0, **fields: object
+        self, key: str, what: Kind | str, message: str, *, interval: float = 10.0, **fields: object
     ) -> None:
         """Write one event at most every `interval` seconds for each `key`, telling how many were left out.
 
@@ -129,11 +187,52 @@ class Log:
         self._limited[key] = (now, 0)
         if left_out:
             fields["left_out"] = left_out
-        self.event(level, message, **fields)
+            message += f" ({left_out} more like this were left out before)"
+        self.event(what, message, **fields)
 
     def close(self) -> None:
-        """Release the sink."""
+        """Send what waits, for CLOSE_LIMIT at most, and release the sink."""
+        self.attend(None)
+        end = time.monotonic() + CLOSE_LIMIT
+        while not self._flush() and time.monotonic() < end:
+            time.sleep(CLOSE_LIMIT / 20)
         self._sink.close()
+
+    def _put(self, entry: Entry) -> None:
+        data = self._sink.encode(entry)
+        if self._flush() and self._sink.send(data):
+            return
+        if self._size + len(data) > WAITING_LIMIT:
+            self._dropped += 1
+            return
+        self._waiting.append(data)
+        self._size += len(data)
+        self._flush_later(FLUSH_PAUSE)
+
+    def _flush(self) -> bool:
+        """Send what waits, up to a bound, and how many were dropped after it; whether nothing is left."""
+        for _ in range(min(len(self._waiting), FLUSHED_AT_ONCE)):
+            if not self._sink.send(self._waiting[0]):
+                return False
+            self._size -= len(self._waiting.popleft())
+        if self._dropped and not self._waiting and self._sink.send(self._sink.encode(self._lost())):
+            self._dropped = 0
+        return not self._waiting and not self._dropped
+
+    def _lost(self) -> Entry:
+        kind = logged.LINES_DROPPED
+        message = f"{self._dropped} log lines were dropped: the log took none for too long"
+        return Entry(kind.level, message, {"count": self._dropped}, kind)
+
+    def _flush_later(self, pause: float) -> None:
+        if self._loop is not None and self._timer is None:
+            self._timer = self._loop.call_later(pause, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        before = len(self._waiting)
+        if not self._flush():
+            self._flush_later(0 if len(self._waiting) < before else FLUSH_PAUSE)
 
 
 def open_log(level: str = "info") -> Log:
@@ -151,7 +250,7 @@ def _stderr_is_journal() -> bool:
     return (device, inode) == (str(status.st_dev), str(status.st_ino))
 
 
-def _with_fields(message: str, fields: dict[str, object]) -> str:
+def _with_fields(message: str, fields: Mapping[str, object]) -> str:
     return " ".join([message, *(f"{name}={_quoted(str(value))}" for name, value in fields.items())])
 
 

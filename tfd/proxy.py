@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tfd.config.model import Listener
+from tfd.protocol import logged
 from tfd.protocol.address import Address
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import Loop, Timer
@@ -21,7 +22,7 @@ from tfd.protocol.drivers.relaying.driver import Counts, new_buffer
 from tfd.protocol.drivers.relaying.listener import BindError, BoundAddress
 from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol, SocketAddress, bare_address, header
 from tfd.protocol.drivers.relaying.routes import Routes
-from tfd.protocol.drivers.relaying.sockets import close
+from tfd.protocol.drivers.relaying.sockets import close, peer_name
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure, TicketSource
 from tfd.protocol.liveness import CHECK_INTERVAL
 from tfd.protocol.route import Route
@@ -104,10 +105,13 @@ class Proxy:
         for listener in wanted:
             listening = self._listening.get(listener.name) or _Listening(self._shared)
             current[listener.name] = listening
+            if listening.bound.keys() != set(listener.binds):
+                self._tell_bound(listener)
             listening.serve(listener, {address: bound[address] for address in listener.binds})
         for name, listening in self._listening.items():
             if name not in current:
                 listening.bound = {}
+                self._log.event(logged.LISTENER_CLOSED, f"listening no longer on {name}", listener=name)
         self._listening = current
         for address, unwanted in former.items():
             if address not in bound:
@@ -131,6 +135,11 @@ class Proxy:
                     fresh.close()
             raise
         return bound
+
+    def _tell_bound(self, listener: Listener) -> None:
+        addresses = ", ".join(str(address) for address in listener.binds)
+        text = f"listening on {addresses} for port {listener.port} of {listener.container}"
+        self._log.event(logged.LISTENER_BOUND, text, listener=listener.name, container=listener.container)
 
     def set_route(self, container: str, route: Route | None) -> None:
         """Send new and waiting connections of the declared container along `route`; None holds them."""
@@ -215,10 +224,10 @@ class _Listening:
             close(client, reset=True)
             self._shared.log.limited(
                 "refused, not allowed",
-                "warning",
-                f"{listener.name} refused {_name(peer)}, which is in none of the networks of its allow",
+                logged.CLIENT_FORBIDDEN,
+                f"{listener.name} refused {peer_name(peer)}, which is in none of the networks of its allow",
                 listener=listener.name,
-                peer=_name(peer),
+                peer=peer_name(peer),
             )
             return
         greeting = b""
@@ -242,7 +251,7 @@ class _Listening:
                 address.pause()
             self._shared.log.limited(
                 "full",
-                "warning",
+                logged.LISTENER_FULL,
                 f"{listener.name} has {self.counts.open} connections, the maximum; others wait",
                 listener=listener.name,
             )
@@ -260,12 +269,6 @@ def _is_allowed(listener: Listener, peer: SocketAddress) -> bool:
         return True
     address = bare_address(peer[0])
     return any(address.version == network.version and address in network for network in listener.allow)
-
-
-def _name(peer: SocketAddress) -> str:
-    if isinstance(peer, tuple):
-        return f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
-    return "a local process"
 
 
 def _statistics(counts: Counts) -> ListenerStatistics:

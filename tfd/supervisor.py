@@ -11,6 +11,7 @@ Containers of other environments are never touched.
 from collections.abc import Iterator, Mapping
 
 from tfd.config.model import Config
+from tfd.protocol import logged
 from tfd.protocol.route import Route
 from tfd.supervision.declared import Declared, declared
 from tfd.supervision.placement import Place
@@ -21,7 +22,6 @@ from tfd.supervision.turn import Pending, Subject, Turn
 from tfd.world import (
     Action,
     ContainerView,
-    Level,
     LocationAction,
     LocationView,
     ReplicaState,
@@ -204,16 +204,18 @@ class Supervisor:
             del self._retirements[ref]
         for ref in sorted(leaving, key=lambda ref: (ref.location, ref.container)):
             retirement = self._retirements.get(ref)
-            name = ours[ref][1].name
+            view = ours[ref][1]
             if retirement is None:
                 retirement = self._retirements[ref] = Retirement(ref, turn.now)
                 turn.note(
-                    Level.INFO,
-                    f"container {name} at {ref.location} is retired",
-                    container=name,
+                    logged.CONTAINER_RETIRED,
+                    f"container {view.name} at {ref.location} is retired",
+                    container=view.name,
+                    location=ref.location,
+                    node=view.node,
                     id=ref.container,
                 )
-            retirement.advance(turn, ours[ref][1], ref in self._routed)
+            retirement.advance(turn, view, ref in self._routed)
 
     def _is_ending(self, ref: Route) -> bool:
         retirement = self._retirements.get(ref)

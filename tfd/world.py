@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tfd.config.model import Container
+from tfd.protocol.logged import Kind
 from tfd.protocol.route import Route
 
 
@@ -283,9 +284,9 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One line for the log, with fields for machines."""
+    """One line for the log, of a kind or of a level, with fields for machines."""
 
-    level: Level
+    what: Kind | Level
     message: str
     fields: tuple[tuple[str, str], ...] = ()
 

@@ -4,6 +4,8 @@ import logging
 import time
 from typing import Final
 
+from tfd.protocol.logged import Kind
+
 _LEVELS: Final = {
     # A program's own lines say what it does; the drivers' are for those who look closer.
     "debug": logging.DEBUG,
@@ -20,8 +22,9 @@ class LinkLog:
         self._log = logging.getLogger("tfnz")
         self._limited: dict[str, tuple[float, int]] = {}
 
-    def event(self, level: str, message: str, **fields: object) -> None:
+    def event(self, what: Kind | str, message: str, **fields: object) -> None:
         """Log one line, with the fields as `name=value`."""
+        level = what.level if isinstance(what, Kind) else what
         if self._log.isEnabledFor(_LEVELS[level]):
             self._log.log(
                 _LEVELS[level],
@@ -30,7 +33,7 @@ class LinkLog:
             )
 
     def limited(
-        self, key: str, level: str, message: str, *, interval: float = 10.0, **fields: object
+        self, key: str, what: Kind | str, message: str, *, interval: float = 10.0, **fields: object
     ) -> None:
         """Log one line at most every `interval` seconds for each `key`, telling how many were left out."""
         now = time.monotonic()
@@ -41,4 +44,4 @@ class LinkLog:
         self._limited[key] = (now, 0)
         if left_out:
             fields["left_out"] = left_out
-        self.event(level, message, **fields)
+        self.event(what, message, **fields)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tfd.log import Log
+from tfd.log import Entry, Log
 from tfd.protocol.drivers.loop import Loop
 
 
@@ -14,9 +14,13 @@ class Lines:
 
     lines: list[str] = field(default_factory=list)
 
-    def write(self, level: str, message: str, fields: dict[str, object]) -> bool:
+    def encode(self, entry: Entry) -> bytes:
+        """Give an entry as a line."""
+        return f"{entry.level} {entry.message} {entry.fields}".encode()
+
+    def send(self, data: bytes) -> bool:
         """Keep a line."""
-        self.lines.append(f"{level} {message} {fields}")
+        self.lines.append(data.decode())
         return True
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from tfd.protocol.logged import Kind
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -10,6 +12,7 @@ class Line:
     level: str
     message: str
     fields: dict[str, object] = field(default_factory=dict)
+    kind: Kind | None = None
 
 
 class RecordingLog:
@@ -19,14 +22,18 @@ class RecordingLog:
         self.lines: list[Line] = []
         self.keys: list[str] = []
 
-    def event(self, level: str, message: str, **fields: object) -> None:
-        """Keep one event."""
-        self.lines.append(Line(level, message, fields))
+    def event(self, what: Kind | str, message: str, **fields: object) -> None:
+        """Keep one event, which has the fields of its kind."""
+        if isinstance(what, Kind):
+            assert set(what.fields) <= fields.keys(), f"{what.name}: {message}"
+            self.lines.append(Line(what.level, message, fields, what))
+        else:
+            self.lines.append(Line(what, message, fields))
 
     def limited(
         self,
         key: str,
-        level: str,
+        what: Kind | str,
         message: str,
         *,
         interval: float = 10.0,  # noqa: ARG002 - the log's signature
@@ -34,7 +41,7 @@ class RecordingLog:
     ) -> None:
         """Keep one event and its key."""
         self.keys.append(key)
-        self.event(level, message, **fields)
+        self.event(what, message, **fields)
 
     def messages(self) -> list[str]:
         """Give the messages in order."""

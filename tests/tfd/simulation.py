@@ -6,6 +6,7 @@ from itertools import count
 
 from tests.tfd.cluster import FAST, RUNNING, Location, RefusalError
 from tfd.config.model import Config
+from tfd.protocol.logged import Kind
 from tfd.protocol.route import Route
 from tfd.supervisor import Supervisor
 from tfd.world import Action, Drain, LocationAction, Note, SetRoute, WatchHealth, World
@@ -156,8 +157,9 @@ class Simulation:
     def _carry_out(self, action: Action) -> None:
         self.transcript.append(action)
         match action:
-            case Note():
-                pass
+            case Note(what, message, fields):
+                if isinstance(what, Kind):
+                    assert set(what.fields) <= dict(fields).keys(), message
             case SetRoute(name, route):
                 if route is None:
                     self.routes.pop(name, None)

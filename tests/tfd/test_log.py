@@ -1,5 +1,6 @@
 """The log: one event is one line, and a line never blocks."""
 
+import contextlib
 import os
 import socket
 from pathlib import Path
@@ -7,7 +8,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfd.log import JournalSink, Log, StderrSink
+from tests.support.waiting import wait_for
+from tfd.log import WAITING_LIMIT, JournalSink, Log, StderrSink
+from tfd.protocol import logged
+from tfd.protocol.drivers.loop import Loop
 
 
 def read_all(descriptor: int) -> bytes:
@@ -45,22 +49,71 @@ def test_events_below_the_level_are_left_out() -> None:
     os.close(reading)
 
 
-def test_a_reader_that_stalls_costs_lines_and_no_time() -> None:
-    """A full pipe drops lines, and the next one that fits tells how many."""
+def test_a_reader_that_stalls_costs_no_time() -> None:
+    """Lines wait up to a bound, further ones are dropped, and once it reads again it is told how many."""
     reading, writing = os.pipe()
     log = Log(StderrSink(writing))
-    for number in range(3000):
+    for number in range(5000):
         log.event("info", f"line {number} " + "x" * 100)
-    first = read_all(reading)
-    log.event("info", "after")
-    second = read_all(reading).splitlines()
+    lines: list[bytes] = []
+    while log.behind:
+        lines += read_all(reading).splitlines()
+        log.event("info", "after")
+    lines += read_all(reading).splitlines()
 
-    assert first.endswith(b"\n")
-    dropped = 3000 - len(first.splitlines())
+    told = [line for line in lines if line.startswith(b"INFO line ")]
+    number = len(told)
+    dropped = 5000 - number
     assert dropped > 0
-    assert second == [f"WARNING log lines were dropped count={dropped}".encode(), b"INFO after"]
+    assert [line.split()[2] for line in told] == [str(number).encode() for number in range(number)]
+    assert sum(map(len, told)) < 2 * WAITING_LIMIT
+    counts = [int(line.rpartition(b"count=")[2]) for line in lines if b"log lines were dropped" in line]
+    assert sum(counts) >= dropped
+    assert lines[-1] == b"INFO after"
     os.close(reading)
     os.close(writing)
+
+
+def test_a_journal_that_does_not_read_gets_all_once_it_does(tmp_path: Path) -> None:
+    """The loop sends what waited, in order, while nothing else is logged, and it never waited itself."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(tmp_path / "journal"))
+        journal.setblocking(False)
+        log = Log(JournalSink(str(tmp_path / "journal")))
+        loop = Loop(log)
+        log.attend(loop)
+        for number in range(1000):
+            log.event("info", f"line {number}")
+        assert log.behind
+        entries: list[bytes] = []
+
+        def take() -> bool:
+            loop.turn(0.01)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    entries.append(journal.recv(1 << 16))
+            return not log.behind
+
+        wait_for(take, 30, "the queue to be empty")
+        take()
+        log.close()
+        loop.close()
+
+    assert [entry.split(b"\n")[0] for entry in entries] == [
+        f"MESSAGE=line {number}".encode() for number in range(1000)
+    ]
+
+
+def test_the_last_lines_are_given_a_moment(tmp_path: Path) -> None:
+    """What waits when the log is closed is sent if the journal comes back within the limit."""
+    address = str(tmp_path / "journal")
+    log = Log(JournalSink(address))
+    log.event(logged.STOPPING, "stopping")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(address)
+        log.close()
+
+        assert f"MESSAGE_ID={logged.STOPPING.id}\n".encode() in journal.recv(1 << 16)
 
 
 def test_what_strangers_cause_is_limited() -> None:
@@ -92,15 +145,37 @@ def test_the_journal_gets_fields_of_their_own(tmp_path: Path) -> None:
     assert b"TFD_REASON\n\x03\0\0\0\0\0\0\0a\nb\n" in entry
 
 
-def test_a_journal_that_is_gone_costs_lines_alone(tmp_path: Path) -> None:
-    """The count is told when it is back."""
+def test_a_kind_has_its_id_and_level_in_the_journal(tmp_path: Path) -> None:
+    """MESSAGE is the sentence alone, since the fields are beside it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(tmp_path / "journal"))
+        journal.settimeout(5)
+        log = Log(JournalSink(str(tmp_path / "journal")))
+        log.event(logged.LOCATION_LOST, "lost location home", location="home", reason="it blinked")
+        log.limited("key", logged.LISTENER_FULL, "full", listener="127.0.0.1:80")
+        lost, full = journal.recv(1 << 16), journal.recv(1 << 16)
+        log.close()
+
+    assert lost.splitlines() == [
+        b"MESSAGE=lost location home",
+        b"PRIORITY=4",
+        b"SYSLOG_IDENTIFIER=tfd",
+        b"MESSAGE_ID=" + logged.LOCATION_LOST.id.encode(),
+        b"TFD_LOCATION=home",
+        b"TFD_REASON=it blinked",
+    ]
+    assert b"MESSAGE_ID=" + logged.LISTENER_FULL.id.encode() in full.splitlines()
+
+
+def test_a_journal_that_is_gone_loses_nothing_for_a_while(tmp_path: Path) -> None:
+    """What waited is sent before the next line once it is back."""
     log = Log(JournalSink(str(tmp_path / "journal")))
-    log.event("info", "lost")
+    log.event("info", "waiting")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(str(tmp_path / "journal"))
         journal.settimeout(5)
         log.event("info", "heard")
-        assert b"log lines were dropped count=1" in journal.recv(1 << 16)
+        assert b"MESSAGE=waiting\n" in journal.recv(1 << 16)
         assert b"MESSAGE=heard\n" in journal.recv(1 << 16)
     log.close()
 

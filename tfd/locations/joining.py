@@ -8,7 +8,7 @@ import zmq
 
 from tfd import __version__
 from tfd.locations.accounts import Account, account_path, make_directory, save_account, state_directory
-from tfd.log import Log
+from tfd.log import Entry, Log
 from tfd.protocol.address import Address
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.commands import NAME
@@ -152,7 +152,10 @@ class _Joiner:
 class _Nowhere:
     """A log's sink for a command that says itself what happened."""
 
-    def write(self, level: str, message: str, fields: dict[str, object]) -> bool:  # noqa: ARG002
+    def encode(self, entry: Entry) -> bytes:  # noqa: ARG002
+        return b""
+
+    def send(self, data: bytes) -> bool:  # noqa: ARG002
         return True
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """How one replica fared: its failures by node, the reason of the last, and when to try again."""
 
 from tfd.protocol.backoff import Backoff
+from tfd.protocol.logged import Kind
 from tfd.supervision.placement import Place
 from tfd.supervision.turn import Turn
 from tfd.world import Level
@@ -32,12 +33,13 @@ class History:
         """Forget failures that count no longer."""
         self._failures = [(at, place) for at, place in self._failures if at > now - FAILURE_WINDOW]
 
-    def struck(self, turn: Turn, place: Place, reason: str) -> None:
-        """Remember a failure on a node and wait before the next try."""
+    def struck(self, turn: Turn, kind: Kind, place: Place, reason: str) -> None:
+        """Remember a failure on a node, tell of it, and wait before the next try."""
         self.count(turn.now, place, reason)
         until = self._retry.failed(turn.now)
         turn.reached(until)
-        self.log(turn, Level.WARNING, f"on {place}: {reason}; trying again in {until - turn.now:.1f} s")
+        message = f"on {place}: {reason}; trying again in {until - turn.now:.1f} s"
+        self.log(turn, kind, message, place, reason=reason)
 
     def count(self, now: float, place: Place, reason: str) -> None:
         """Count a failure against a node."""
@@ -60,6 +62,10 @@ class History:
         """Count the failures on a node within the window."""
         return sum(1 for _, where in self._failures if where == place)
 
-    def log(self, turn: Turn, level: Level, message: str) -> None:
-        """Have a line about the replica logged."""
-        turn.note(level, f"container {self._name}: {message}", container=self._name)
+    def log(
+        self, turn: Turn, what: Kind | Level, message: str, place: Place | None = None, **fields: str
+    ) -> None:
+        """Have a line about the replica logged, and about its place where it has one."""
+        if place is not None:
+            fields = {"location": place.location, "node": place.node, **fields}
+        turn.note(what, f"container {self._name}: {message}", container=self._name, **fields)

@@ -15,6 +15,7 @@ interrupted it.
 
 from collections.abc import Mapping
 
+from tfd.protocol import logged
 from tfd.protocol.route import Route
 from tfd.supervision.attempt import Attempt
 from tfd.supervision.copies import START_LIMIT, Copy
@@ -151,7 +152,8 @@ class Replica:
         self.history.prune(turn.now)
         if lost is not None and lost.ref not in self.copies:
             self.serving = None
-            self.history.struck(turn, lost.place, f"its container at {lost.ref.location} is gone")
+            reason = f"its container at {lost.ref.location} is gone"
+            self.history.struck(turn, logged.CONTAINER_DIED, lost.place, reason)
 
     def _choose(self, turn: Turn) -> None:
         """Say which copy is in force: the one before, unless it is bad and there is a good one."""
@@ -169,12 +171,8 @@ class Replica:
             return
         if current is None or (self._fits(best) and best.good(probe) and not current.good(probe)):
             self.serving = best.ref
-            turn.note(
-                Level.INFO,
-                f"container {self.declared.name}: using the one that runs on {best.place}",
-                container=self.declared.name,
-                id=best.ref.container,
-            )
+            message = f"using the one that runs on {best.place}"
+            self.history.log(turn, logged.CONTAINER_ADOPTED, message, best.place, id=best.ref.container)
 
     def _preference(self, copy: Copy) -> tuple[bool, bool, bool, bool, float, str, str]:
         """Order copies, the best first: of those not known to be good, an older declaration is safer."""
@@ -269,8 +267,8 @@ class Replica:
         choice = best_node(request, turn.world, self.history.failures_at, self._copies_at)
         if isinstance(choice, NoPlace):
             if self.no_place is None or choice.waiting is not self.no_place.waiting:
-                level = Level.INFO if choice.waiting else Level.WARNING
-                self.history.log(turn, level, f"cannot be created: {choice.reason}")
+                what = Level.INFO if choice.waiting else logged.CONTAINER_UNPLACED
+                self.history.log(turn, what, f"cannot be created: {choice.reason}", reason=choice.reason)
             self.no_place = choice
             return
         self.no_place = None
@@ -281,7 +279,8 @@ class Replica:
             self._homes.setdefault(name, choice.place)
         self.placement = choice.reason
         self.attempt = Attempt(self.declared, choice.place, self.declared.key(self._generation))
-        self.history.log(turn, Level.INFO, f"creating it on {choice.place} since {reason}; {choice.reason}")
+        message = f"creating it on {choice.place} since {reason}; {choice.reason}"
+        self.history.log(turn, logged.CONTAINER_CREATING, message, choice.place, reason=reason)
 
     def _further(self, turn: Turn, attempt: Attempt) -> None:
         clear = attempt.advance(turn, self.copies.values())
@@ -318,16 +317,17 @@ class Replica:
         self.serving = copy.ref
         self.attempt = None
         if before is not None:
-            self.history.log(
-                turn, Level.INFO, f"the one on {copy.place} takes over from the one on {before.place}"
-            )
+            moved = copy.place != before.place
+            kind = logged.CONTAINER_MOVED if moved else logged.CONTAINER_REPLACED
+            message = f"the one on {copy.place} takes over from the one on {before.place}"
+            self.history.log(turn, kind, message, copy.place)
 
     def _fail(self, turn: Turn, attempt: Attempt) -> None:
         kept = "; the one before it is kept" if self.current is not None else ""
         stops = attempt.stops
         reason = attempt.failure
         self._give_up(turn, "")
-        self.history.struck(turn, attempt.place, f"{reason}{kept}")
+        self.history.struck(turn, logged.CONTAINER_REFUSED, attempt.place, f"{reason}{kept}")
         if stops:
             self.history.interrupted(turn)
 
@@ -343,7 +343,8 @@ class Replica:
             if view is not None and name not in view.volumes and attempt.failure:
                 self._homes.pop(name, None)
         if why:
-            self.history.log(turn, Level.INFO, f"the new one on {attempt.place} is given up: {why}")
+            message = f"the new one on {attempt.place} is given up: {why}"
+            self.history.log(turn, Level.INFO, message, attempt.place, reason=why)
 
     # The one in force
 
@@ -381,8 +382,12 @@ class Replica:
         if current is not None and well:
             self.answered = True
             if not self._was_well:
-                what = "ended well" if current.ended else "good"
-                self.history.log(turn, Level.INFO, f"{what} on {current.place}")
+                what, kind = (
+                    ("ended well", logged.CONTAINER_FINISHED)
+                    if current.ended
+                    else ("good", logged.CONTAINER_STARTED)
+                )
+                self.history.log(turn, kind, f"{what} on {current.place}", current.place)
             if self._fits(current) and self.attempt is None:
                 self.history.reason = ""
         self._was_well = well

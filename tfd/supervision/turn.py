@@ -7,6 +7,7 @@ is it too early to ask again after it failed.
 from dataclasses import dataclass
 
 from tfd.protocol.backoff import Backoff
+from tfd.protocol.logged import Kind
 from tfd.world import (
     Action,
     BringImage,
@@ -190,6 +191,6 @@ class Turn:
         view = self.world.locations.get(name)
         return view if view is not None and view.connected and view.listed else None
 
-    def note(self, level: Level, message: str, **fields: str) -> None:
-        """Have a line logged."""
-        self.actions.append(Note(level, message, tuple(fields.items())))
+    def note(self, what: Kind | Level, message: str, **fields: str) -> None:
+        """Have a line logged, of a kind or of a level."""
+        self.actions.append(Note(what, message, tuple(fields.items())))

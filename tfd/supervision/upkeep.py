@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from tfd.config.model import Restart
+from tfd.protocol import logged
 from tfd.protocol.route import Route
 from tfd.supervision.attempt import STOP_TIMEOUT
 from tfd.supervision.copies import Copy
@@ -49,7 +50,7 @@ class Upkeep:
             return
         if not copy.failure:
             copy.failure = trouble
-            self._history.struck(turn, copy.place, trouble)
+            self._history.struck(turn, logged.CONTAINER_UNHEALTHY, copy.place, trouble)
         stop = StopContainer(copy.ref.location, copy.ref.container, STOP_TIMEOUT)
         if self._history.may_try(turn) and turn.ask(stop):
             copy.held_back = True
@@ -59,6 +60,6 @@ class Upkeep:
         """Start a copy whose process has ended."""
         if not copy.failure:
             copy.failure = copy.ending
-            self._history.struck(turn, copy.place, copy.failure)
+            self._history.struck(turn, logged.CONTAINER_DIED, copy.place, copy.failure)
         if self._history.may_try(turn) and copy.start(turn):
             self.restarts += 1

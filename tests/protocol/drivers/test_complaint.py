@@ -3,6 +3,7 @@
 from tests.support.loops import Lines
 from tfd.log import Log
 from tfd.protocol.drivers.complaint import Complaint
+from tfd.protocol.logged import LOCATION_LOST
 
 
 def test_a_trouble_that_lasts_is_told_less_and_less() -> None:
@@ -12,7 +13,7 @@ def test_a_trouble_that_lasts_is_told_less_and_less() -> None:
     told = []
     for second in range(3 * 3600):
         before = len(lines.lines)
-        complaint.tell("it does not answer", float(second))
+        complaint.tell(LOCATION_LOST, "lost it", "it does not answer", float(second))
         if len(lines.lines) > before:
             told.append(second)
 
@@ -24,10 +25,10 @@ def test_a_trouble_that_flaps_is_one_trouble() -> None:
     lines = Lines()
     complaint = Complaint(Log(lines), "home")
     for second in range(8):
-        complaint.tell("lost", float(second))
+        complaint.tell(LOCATION_LOST, "lost it", "it blinked", float(second))
         complaint.over(second + 0.5)
     flapping = len(lines.lines)
-    complaint.tell("lost", 60.0)
+    complaint.tell(LOCATION_LOST, "lost it", "it blinked", 60.0)
 
     assert flapping == 1
     assert len(lines.lines) == 2

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 import zmq
 
+from tfd.protocol import logged
 from tfd.protocol.address import Address
 from tfd.protocol.backoff import Backoff
 from tfd.protocol.client_session import ClientSession
@@ -35,6 +36,7 @@ from tfd.protocol.events import (
     StreamEnded,
     Welcome,
 )
+from tfd.protocol.logged import Kind
 
 STEP_LIMIT: Final = 3.0
 """Seconds for the connection with its handshake, and again for the answer to hello."""
@@ -238,11 +240,11 @@ class Link:
             self._addresses.begin()
 
     def _pause(self, reason: str) -> None:
-        self._retry_at(self._backoff.failed(self._loop.now), reason)
+        self._retry_at(self._backoff.failed(self._loop.now), logged.LOCATION_UNREACHABLE, reason)
 
-    def _retry_at(self, when: float, reason: str) -> None:
+    def _retry_at(self, when: float, kind: Kind, reason: str) -> None:
         self.reason = reason
-        self._complaint.tell(f"location {self.name} is not connected: {reason}", self._loop.now)
+        self._complaint.tell(kind, f"location {self.name} is not connected", reason, self._loop.now)
         self._loop.call_at(when, self._start_round)
 
     def _limit_step(self, reason: str | None) -> None:
@@ -353,7 +355,7 @@ class Link:
         self._complaint.over(self._loop.now)
         self._addresses.worked()
         self._log.event(
-            "info",
+            logged.LOCATION_CONNECTED,
             f"connected to location {self.name}",
             location=self.name,
             address=str(self._addresses.present),
@@ -369,14 +371,14 @@ class Link:
         reason = f"refused ({code}): {message}"
         self._say_lost(reason)
         self._owner.link_refused(reason)
-        self._retry_at(self._loop.now + REFUSED_PAUSE, reason)
+        self._retry_at(self._loop.now + REFUSED_PAUSE, logged.LOCATION_REFUSED, reason)
 
     def _say_lost(self, reason: str) -> None:
         self.reason = reason
         if self._opened:
             self._opened = False
             self._round_trips.clear()
-            self._complaint.tell(f"lost location {self.name}: {reason}", self._loop.now)
+            self._complaint.tell(logged.LOCATION_LOST, f"lost location {self.name}", reason, self._loop.now)
             self._owner.link_lost(reason)
 
     def _answer(self, number: int, answer: Answer) -> None:

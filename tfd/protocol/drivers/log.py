@@ -2,14 +2,16 @@
 
 from typing import Protocol
 
+from tfd.protocol.logged import Kind
+
 
 class Log(Protocol):
     """The part of the daemon's log that the proxy and the loop need."""
 
-    def event(self, level: str, message: str, **fields: object) -> None:
-        """Write one event; `level` is "debug", "info", "warning" or "error"."""
+    def event(self, what: Kind | str, message: str, **fields: object) -> None:
+        """Write one event; `what` is its kind, else its level: "debug", "info", "warning" or "error"."""
 
     def limited(
-        self, key: str, level: str, message: str, *, interval: float = 10.0, **fields: object
+        self, key: str, what: Kind | str, message: str, *, interval: float = 10.0, **fields: object
     ) -> None:
         """Write one event at most every `interval` seconds for each `key`, telling how many were left out."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+from tfd.protocol import logged
 from tfd.protocol.drivers.log import Log
 
 READ: Final = select.EPOLLIN
@@ -234,7 +235,8 @@ class Loop:
         import traceback
 
         last = "".join(traceback.format_exception(error)).strip()
-        self._log.limited("loop", "error", f"a defect of tfd; please report it: {last}")
+        message = f"a defect of tfd; please report it: {last}"
+        self._log.limited("loop", logged.DEFECT, message, reason=repr(error))
 
 
 def _let_the_loop_know(_number: int, _frame: FrameType | None) -> None:

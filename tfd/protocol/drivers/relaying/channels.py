@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from tfd.protocol import logged
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import READ, WRITE, Loop, Timer
 from tfd.protocol.drivers.resolver import resolve
@@ -201,7 +202,13 @@ class _Port:
     def _failed(self, reason: str) -> None:
         host, port = self._endpoint
         message = f"the channel port {host}:{port} cannot be reached: {reason}"
-        self._log.limited("channel port", "warning", message)
+        self._log.limited(
+            "channel port",
+            logged.CHANNEL_PORT_UNREACHABLE,
+            message,
+            address=f"{host}:{port}",
+            reason=reason,
+        )
         # One for each waiter: whoever comes back after it, waits for a new try.
         if self._waiting:
             self._waiting.popleft()(message)

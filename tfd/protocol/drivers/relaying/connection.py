@@ -10,14 +10,15 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from tfd.protocol import logged
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Loop, Timer
 from tfd.protocol.drivers.relaying.channels import ChannelPool
 from tfd.protocol.drivers.relaying.driver import UNWATCHED, Counts, Driver
 from tfd.protocol.drivers.relaying.routes import Routes
-from tfd.protocol.drivers.relaying.sockets import send_some
+from tfd.protocol.drivers.relaying.sockets import peer_name, peer_of, send_some
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure, TicketSource
 from tfd.protocol.errors import UsageError
 from tfd.protocol.liveness import INFO_SIZE, SILENCE, is_dead
@@ -76,6 +77,7 @@ class Connection(Driver):
         "_ended",
         "_greeting",
         "_listener",
+        "_peer",
         "_replay",
         "_route",
         "_shared",
@@ -98,6 +100,7 @@ class Connection(Driver):
         self._listener = listener
         self._ended = ended
         self._greeting = greeting
+        self._peer = peer_of(client)
         self._replay = NOTHING_YET
         self._route: Route | None = None
         self._attempt = 0
@@ -185,15 +188,21 @@ class Connection(Driver):
         self._counts.refused[kind] += 1
         self._shared.log.limited(
             f"refused, {kind}",
-            "warning",
+            logged.CONNECTION_REFUSED,
             f"{listener.name} refused a connection after {listener.connect_timeout:g} s: {reason}",
             listener=listener.name,
             container=listener.container,
+            peer=peer_name(self._peer),
+            reason=reason,
         )
-        self.abort()
+        self._reset()
 
     def abort(self) -> None:
         """Reset the client and close the channel, whatever state they are in."""
+        self._tell_end()
+        self._reset()
+
+    def _reset(self) -> None:
         self._close_client(reset=True)
         self._end()
 
@@ -276,18 +285,36 @@ class Connection(Driver):
         assert self._client is not None
         if relay.to_plain:
             with contextlib.suppress(OSError):
-                self._counts.bytes_out += send_some(self._client, relay.to_plain)
+                count = send_some(self._client, relay.to_plain)
+                self._counts.bytes_out += count
+                self._bytes_out += count
         self._shared.log.limited(
             "channel lost",
-            "info",
+            logged.CHANNEL_LOST,
             f"a connection to {self._listener.name} was reset: {relay.reason}",
-            listener=self._listener.name,
-            location=self._route.location if self._route else "",
+            reason=relay.reason,
+            **self._fields(),
         )
-        self.abort()
+        self._reset()
+
+    def _tell_end(self) -> None:
+        message = f"a connection to {self._listener.name} ended"
+        self._shared.log.event(logged.CONNECTION_ENDED, message, **self._fields())
+
+    def _fields(self) -> dict[str, Any]:
+        """Tell of this connection for machines; bytes are the client's, as it said and heard them."""
+        return {
+            "listener": self._listener.name,
+            "container": self._listener.container,
+            "location": self._route.location if self._route else "",
+            "peer": peer_name(self._peer),
+            "bytes_in": self._bytes_in,
+            "bytes_out": self._bytes_out,
+        }
 
     def _finished(self, relay: Relay) -> None:
         """Close the client, and give the channel back if its next use is certain to be in step."""
+        self._tell_end()
         channel, endpoint = self._channel, self._endpoint
         if channel is not None and endpoint is not None and relay.reusable and not relay.take_rest():
             self._watch_channel(UNWATCHED)

@@ -42,6 +42,8 @@ class Driver:
 
     __slots__ = (
         "_buffer",
+        "_bytes_in",
+        "_bytes_out",
         "_channel",
         "_channel_events",
         "_client",
@@ -58,6 +60,7 @@ class Driver:
         # One for all: what was read from a channel is taken apart before the next read.
         self._buffer = buffer
         self._counts = counts
+        self._bytes_in = self._bytes_out = 0
         self._client: socket.socket | None = client
         self._client_events = UNWATCHED
         self._client_gone = False
@@ -97,6 +100,7 @@ class Driver:
         else:
             if data:
                 self._counts.bytes_in += len(data)
+                self._bytes_in += len(data)
                 self._relay.plain_received(data)
             elif self._client_gone:
                 self._relay.plain_reset()
@@ -140,6 +144,7 @@ class Driver:
                 relay.plain_reset()
             return
         self._counts.bytes_out += count
+        self._bytes_out += count
         relay.plain_sent(count)
 
     def _flush_channel(self) -> None:

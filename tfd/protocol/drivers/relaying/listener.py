@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from tfd.protocol import logged
 from tfd.protocol.address import Address
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import READ, Loop, Timer
@@ -128,9 +129,10 @@ class BoundAddress:
         self._timer = self._loop.call_later(_PAUSE, self.resume)
         self._log.limited(
             "accept",
-            "error",
+            logged.LISTENER_STALLED,
             f"{self.address} accepts nothing for {_PAUSE} s: {error.strerror}; LimitNOFILE= sets the limit",
-            listener=str(self.address),
+            address=str(self.address),
+            reason=error.strerror,
         )
 
     def _tcp(self) -> list[socket.socket]:
@@ -165,7 +167,8 @@ class BoundAddress:
             # Started before the network: the address is bound now and works as soon as an interface has it.
             listening.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
             listening.bind(address)
-            self._log.event("warning", f"no interface has the address of {self.address} yet; waiting for it")
+            message = f"no interface has the address of {self.address} yet; waiting for it"
+            self._log.event(logged.LISTENER_WAITING, message, address=str(self.address))
 
     def _unix(self) -> socket.socket:
         from pathlib import Path

@@ -5,6 +5,8 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
+
 # sendmsg(2) takes 1,024 pieces at most, and a socket buffer is full long before.
 _PIECES: Final = 64
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
@@ -15,6 +17,22 @@ def send_some(connection: socket.socket, chunks: Sequence[bytes | memoryview]) -
     if len(chunks) == 1:
         return connection.send(chunks[0])
     return connection.sendmsg(chunks[:_PIECES])
+
+
+def peer_of(connection: socket.socket) -> SocketAddress:
+    """Give whom it is connected to (getpeername(2)); empty where that is over already."""
+    try:
+        address: SocketAddress = connection.getpeername()
+    except OSError:
+        return ""
+    return address
+
+
+def peer_name(address: SocketAddress) -> str:
+    """Write a peer's address for people and logs."""
+    if isinstance(address, tuple):
+        return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+    return "a local process"
 
 
 def close(connection: socket.socket, *, reset: bool) -> None:
