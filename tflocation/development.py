@@ -143,8 +143,15 @@ class PrivateEngine:
                 )
         for name in ("/etc/subuid", "/etc/subgid"):
             path = Path(name)
-            if not path.exists() or not any(x.startswith("root:") for x in path.read_text().splitlines()):
+            lines = path.read_text().splitlines() if path.exists() else []
+            ranges = [line for line in lines if line.startswith("root:")]
+            if not ranges:
                 raise DevelopmentError(f"{name} gives root no ids: add the line root:1000000:1000000000")
+            if len(ranges) > 1 and self.kind == "incus":
+                raise DevelopmentError(
+                    f"{name} gives root {len(ranges)} ranges of ids, with which Incus starts no container: "
+                    f"keep one, such as {ranges[0]}"
+                )
 
     def _wait_ready(self) -> None:
         end = time.monotonic() + START_LIMIT
