@@ -20,13 +20,18 @@ FINE = 0
 FAILED = 1
 WRONG = 2
 
-_EPILOG = """\
-signals:
-  SIGHUP   reads the configuration again; a wrong one is refused and the old one stays in force
-  SIGTERM  stops tfd; the containers keep running
+SIGNALS = (
+    ("SIGHUP", "reads the configuration again; a wrong one is refused and the old one stays in force"),
+    ("SIGTERM", "stops tfd; the containers keep running"),
+)
+"""Each signal that a user sends, and what the daemon does then."""
 
-exit codes: 0 fine; 1 it failed while running; 2 wrong configuration or command line
-"""
+CODES = (
+    (FINE, "fine"),
+    (FAILED, "it failed while running"),
+    (WRONG, "wrong configuration or command line"),
+)
+"""Each exit code, and what it means."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -82,30 +87,31 @@ def _dispatch(arguments: Sequence[str]) -> int:
     return daemon.run(config)
 
 
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
+    """Give the parser of the command line; the man page and the completion are made from it."""
     import argparse
 
     from tfd import __version__
 
-    parser = argparse.ArgumentParser(
+    top = argparse.ArgumentParser(
         prog="tfd",
         description="Keeps the declared containers alive at their locations, and serves them from here.",
-        epilog=_EPILOG,
+        epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"tfd {__version__}")
-    parser.add_argument(
+    top.add_argument("--version", action="version", version=f"tfd {__version__}")
+    top.add_argument(
         "--config", metavar="FILE", default=DEFAULT_CONFIG, help="the configuration (default: %(default)s)"
     )
-    parser.add_argument(
+    top.add_argument(
         "--check",
         metavar="FILE",
         nargs="?",
         const="",
         help="check the configuration, tell every error in it, and exit",
     )
-    commands = parser.add_subparsers(
+    commands = top.add_subparsers(
         dest="command", metavar="COMMAND", title="commands (without one, the daemon runs)"
     )
     join = commands.add_parser(
@@ -118,10 +124,21 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     status.add_argument("--json", action="store_true", help="print JSON, for programs: one line")
     status.add_argument("--watch", action="store_true", help="show it again every 2 s, until Ctrl-C")
-    options = parser.parse_args(arguments)
+    return top
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    top = parser()
+    options = top.parse_args(arguments)
     if options.check is not None and options.command is not None:
-        parser.error(f"--check and {options.command} exclude each other")
+        top.error(f"--check and {options.command} exclude each other")
     return options
+
+
+def _epilog() -> str:
+    signals = "\n".join(f"  {name:8} {text}" for name, text in SIGNALS)
+    codes = "; ".join(f"{code} {text}" for code, text in CODES)
+    return f"signals:\n{signals}\n\nexit codes: {codes}\n"
 
 
 _JOIN = """Makes a key pair, proves the invite's token to the location, and stores the account in the state

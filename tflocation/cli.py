@@ -1,4 +1,4 @@
-"""The command line of `tflocation`. Exit codes: 0 fine, 1 failed while running, 2 wrong usage or file."""
+"""The command line of `tflocation`; CODES tells its exit codes."""
 
 import argparse
 import asyncio
@@ -25,10 +25,24 @@ from tflocation.values import CONTROL_PORT, Address, parse_address, parse_durati
 
 T = TypeVar("T")
 
+SIGNALS = (
+    ("SIGHUP", "reads the file again; a wrong one is refused and the old one stays in force"),
+    ("SIGTERM", "stops tflocation; the containers keep running"),
+)
+"""Each signal that a user sends, and what the service does then."""
+
+CODES = (
+    (0, "fine"),
+    (1, "it failed while running"),
+    (2, "wrong configuration file or command line"),
+    (130, "a command was interrupted"),
+)
+"""Each exit code, and what it means."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; gives its exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     path: Path = options.config or DEFAULT_PATH
     try:
         config = load(path, required=options.config is not None)
@@ -53,47 +67,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Give the parser of the command line; the man page and the completion are made from it."""
+    top = argparse.ArgumentParser(
         prog="tflocation", description="Serves the containers of this machine's engine to tfd."
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help=f"default {DEFAULT_PATH}, may be absent")
-    parser.add_argument("--version", action="version", version=f"tflocation {__version__}")
-    parser.set_defaults(action=_serve)
-    commands = parser.add_subparsers(title="commands", metavar="", description="without one: run the service")
+    top.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the configuration (default: {DEFAULT_PATH}, may be absent)",
+    )
+    top.add_argument("--version", action="version", version=f"tflocation {__version__}")
+    top.set_defaults(action=_serve)
+    commands = top.add_subparsers(
+        title="commands", metavar="COMMAND", description="without one: run the service"
+    )
 
     invite = commands.add_parser("invite", help="print an invite for a new account, for `tfd join`")
-    invite.add_argument("name")
-    invite.add_argument("--role", choices=("user", "admin"), default="user")
-    invite.add_argument("--expires", type=_duration, default="1d", metavar="TIME", help="default 1d")
+    invite.add_argument("name", metavar="NAME", help="what the account is to be called")
+    invite.add_argument(
+        "--role", choices=("user", "admin"), default="user", help="what it may do (default: %(default)s)"
+    )
+    invite.add_argument(
+        "--expires",
+        type=_duration,
+        default="1d",
+        metavar="TIME",
+        help="how long the invite is good, such as 12h or 2w (default: %(default)s)",
+    )
     invite.add_argument(
         "--address", type=_address, metavar="HOST:PORT", help="where clients reach this location"
     )
     invite.set_defaults(action=_invite)
 
     accounts = commands.add_parser("accounts", help="list the accounts and open invites")
-    accounts.add_argument("--json", action="store_true")
+    _takes_json(accounts)
     accounts.set_defaults(action=_accounts)
 
     revoke = commands.add_parser("revoke", help="end an account, its sessions and its channels")
-    revoke.add_argument("name")
+    revoke.add_argument("name", metavar="ACCOUNT", help="the account")
     revoke.set_defaults(action=_revoke)
 
     status = commands.add_parser("status", help="tell how the running service does")
-    status.add_argument("--json", action="store_true")
+    _takes_json(status)
     status.set_defaults(action=_status)
 
     image = commands.add_parser("image", help="the location's images").add_subparsers(
-        required=True, metavar=""
+        required=True, metavar="COMMAND"
     )
     add = image.add_parser("add", help="add an image from an OCI or Docker archive")
-    add.add_argument("path")
-    add.add_argument("name", nargs="?")
+    add.add_argument("path", metavar="FILE", help="the archive")
+    add.add_argument("name", metavar="NAME", nargs="?", help="its name (default: the one in the archive)")
     add.set_defaults(action=_image_add)
     listing = image.add_parser("list", help="list the images")
-    listing.add_argument("--json", action="store_true")
+    _takes_json(listing)
     listing.set_defaults(action=_image_list)
-    return parser
+    return top
+
+
+def _takes_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def _duration(text: str) -> int:
