@@ -12,7 +12,7 @@ from typing import Any
 
 from tflocation import values
 from tflocation.limits import GIB, KIB, Limits
-from tflocation.values import CONTROL_PORT, Address, Parser, default_name
+from tflocation.values import CONTROL_PORT, Address, Key, default_name
 from tflocation.web.settings import WEB_KEYS, WebSettings, contradiction
 
 DEFAULT_PATH = Path("/etc/tflocation.toml")
@@ -75,33 +75,86 @@ class Config:
         return self.account_limits.get(account, self.limits)
 
 
-KEYS: Mapping[str, Parser] = {
-    "name": values.name,
-    "listen": values.address(CONTROL_PORT),
-    "channel_listen": values.address(CHANNEL_PORT),
-    "address": values.public_address,
-    "engine": values.engine,
-    "project": values.name,
-    "pool": values.name,
-    "network": values.bridge,
-    "subnet": values.subnet,
-    "registries": values.texts,
-    "insecure_registries": values.texts,
-    "registry_credentials": values.path,
-    "pull_timeout": values.seconds,
-    "image_size": values.size,
-    "cache_directory": values.path,
-    "cache_size": values.size,
-    "log_level": values.log_level,
-    "lease": values.seconds,
+KEYS: Mapping[str, Key] = {
+    "name": Key(
+        values.name,
+        "The location's name, as tfd shows it.",
+        absent="this machine's host name",
+        example='"home"',
+    ),
+    "listen": Key(
+        values.address(CONTROL_PORT),
+        'Where clients\' control sessions come in. "*" is all addresses, IPv6 and IPv4.',
+        '"*:2020"',
+    ),
+    "channel_listen": Key(values.address(CHANNEL_PORT), "Where clients' channels come in.", '"*:2021"'),
+    "address": Key(
+        values.public_address,
+        "Under which address clients reach `listen`; `tflocation invite` prints it.",
+        absent="this machine's own address, which is wrong behind a router",
+        example='"home.example.net:2020"',
+    ),
+    "engine": Key(
+        values.engine, 'The engine\'s Unix socket; "auto" looks for Incus, then for LXD.', '"auto"'
+    ),
+    "project": Key(values.name, "The project in the engine that is ours.", '"tfd"'),
+    "pool": Key(
+        values.name,
+        "The storage pool that is used.",
+        absent="the engine's only one, or the one named default",
+        example='"default"',
+    ),
+    "network": Key(values.bridge, "The bridge of our containers.", absent="tfd0", example='"tfd0"'),
+    "subnet": Key(
+        values.subnet,
+        "The bridge's network.",
+        absent="a free one of 10.0.0.0/8",
+        example='"10.94.0.0/20"',
+    ),
+    "registries": Key(
+        values.texts,
+        "Registries that are asked, in this order, for images which are not here; an empty list asks none.",
+        '["docker.io"]',
+    ),
+    "insecure_registries": Key(
+        values.texts,
+        "Those of `registries` that have no valid TLS certificate.",
+        "[]",
+        example='["registry.lan:5000"]',
+    ),
+    "registry_credentials": Key(
+        values.path,
+        "Passwords for registries, in a file that `skopeo login --authfile FILE` writes "
+        "(containers-auth.json(5)). It is read at each pull; give it the mode 0600.",
+        absent="none",
+        example='"/etc/tflocation/auth.json"',
+    ),
+    "pull_timeout": Key(values.seconds, "How long the download of one image may take.", '"15m"'),
+    "image_size": Key(values.size, "How many bytes an image's files may have, unpacked.", '"16 GiB"'),
+    "cache_directory": Key(
+        values.path,
+        "Where blobs of images are kept until the engine has them.",
+        absent="images in the state directory",
+        example='"/srv/images"',
+    ),
+    "cache_size": Key(values.size, "How much of them is kept.", '"20 GiB"'),
+    "log_level": Key(values.log_level, "How much the log tells.", '"info"'),
+    "lease": Key(
+        values.seconds,
+        "How long containers and names on the web that a program holds outlive its connection.",
+        '"30s"',
+    ),
 }
+"""The keys outside of any table, in the order in which the manual tells them."""
 
-LIMIT_KEYS: Mapping[str, Parser] = {
-    "containers": values.count,
-    "memory": values.size,
-    "volumes": values.size,
-    "container_memory": values.size,
-    "volume_size": values.size,
+LIMIT_KEYS: Mapping[str, Key] = {
+    "containers": Key(values.count, "How many containers an account may have.", "64"),
+    "memory": Key(values.size, "What the memory limits of its containers may add up to.", '"64 GiB"'),
+    "volumes": Key(values.size, "What the sizes of its volumes may add up to.", '"256 GiB"'),
+    "container_memory": Key(
+        values.size, "The memory limit of a container that says nothing of its own.", '"1 GiB"'
+    ),
+    "volume_size": Key(values.size, "The size of a volume that says nothing of its own.", '"4 GiB"'),
 }
 
 
@@ -161,16 +214,16 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def table(
-        self, table: Mapping[str, object], keys: Mapping[str, Parser], where: str, extra: tuple[str, ...] = ()
+        self, table: Mapping[str, object], keys: Mapping[str, Key], where: str, extra: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         taken: dict[str, Any] = {}
         for key, value in table.items():
-            parser = keys.get(key)
-            if parser is None:
+            known = keys.get(key)
+            if known is None:
                 self._unknown(key, (*keys, *extra), where)
                 continue
             try:
-                taken[key] = parser(value)
+                taken[key] = known.parse(value)
             except values.Invalid as error:
                 self._note(where, key, f"{where}{key} = {_shown(value)}: allowed is {error}")
         return taken

@@ -14,6 +14,21 @@ Parser = Callable[[object], object]
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a table of the file: how its value is read, and what its manual says.
+
+    `default` is what a missing key means, as the file writes it; where no value says that, it is empty and
+    `absent` says it in words.
+    """
+
+    parse: Parser
+    doc: str
+    default: str = ""
+    absent: str = ""
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """A host and a TCP port; an empty host means all addresses of the machine."""
 

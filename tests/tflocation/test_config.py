@@ -1,6 +1,7 @@
 """tflocation.toml: what is taken, and what each mistake is answered with."""
 
 import re
+import tomllib
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -196,6 +197,22 @@ def outcome(text: str) -> list[Problem]:
 def test_no_text_raises_anything_else(text: str) -> None:
     """Whatever a file holds, it is a configuration or a list of problems."""
     outcome(text)
+
+
+def test_the_manual_tells_the_defaults_and_examples_that_hold() -> None:
+    """What is said of a missing key is what the programs take; an example is taken as well."""
+    for keys, found in (
+        (KEYS, Config()),
+        (LIMIT_KEYS, Config().limits),
+        (WEB_KEYS, WebSettings()),
+    ):
+        for name, key in keys.items():
+            assert bool(key.default) != bool(key.absent), name
+            if key.default:
+                value = tomllib.loads(f"value = {key.default}")["value"]
+                assert key.parse(value) == getattr(found, name), name
+            else:
+                assert key.parse(tomllib.loads(f"value = {key.example}")["value"]) is not None
 
 
 @given(st.dictionaries(st.sampled_from([*KEYS, "limits", "other"]), st.one_of(st.integers(), st.booleans())))

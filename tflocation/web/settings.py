@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tflocation import values
-from tflocation.values import Address, Invalid, Parser
+from tflocation.values import Address, Invalid, Key, Parser
 from tflocation.web.names import normalise
 
 HTTP_PORT = 80
@@ -92,12 +92,43 @@ def _email(value: object) -> str:
     return text
 
 
-WEB_KEYS: Mapping[str, Parser] = {
-    "http": _listen(HTTP_PORT),
-    "https": _listen(HTTPS_PORT),
-    "domains": _domains,
-    "resolver": _server,
-    "acme_directory": _url,
-    "acme_email": _email,
-    "acme_ca": values.path,
+WEB_KEYS: Mapping[str, Key] = {
+    "http": Key(
+        _listen(HTTP_PORT),
+        'Where plain requests come in: "host:port", "*" for all addresses, or "off".',
+        '"*:80"',
+    ),
+    "https": Key(_listen(HTTPS_PORT), "Where TLS comes in, likewise.", '"*:443"'),
+    "domains": Key(
+        _domains,
+        "Domains under which every account may publish. Accounts claim others by a TXT record, with "
+        "tfdomains(1).",
+        "[]",
+        example='["home.example.net"]',
+    ),
+    "resolver": Key(
+        _server,
+        "The name server that is asked for those records.",
+        absent="this machine's own",
+        example='"9.9.9.9:53"',
+    ),
+    "acme_directory": Key(
+        _url,
+        "The directory of an ACME server that gives certificates for published names without one of their "
+        "own; lego(1) fetches and renews them.",
+        absent="none",
+        example='"https://acme-v02.api.letsencrypt.org/directory"',
+    ),
+    "acme_email": Key(
+        _email,
+        "The address that names the account at the ACME server; needed with acme_directory.",
+        absent="none",
+        example='"admin@example.net"',
+    ),
+    "acme_ca": Key(
+        values.path,
+        "The authority that signed the ACME server's own certificate, in PEM, where that is a private one.",
+        absent="none",
+        example='"/etc/tflocation/acme-ca.pem"',
+    ),
 }
