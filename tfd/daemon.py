@@ -14,12 +14,14 @@ from tfd.config.model import Config
 from tfd.locations.accounts import Account, account_path, load_accounts, state_directory
 from tfd.locations.location import Location
 from tfd.log import Log, open_log
-from tfd.notify import Notifier
 from tfd.protocol import logged
 from tfd.protocol.address import Address
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.drivers.link import Link
 from tfd.protocol.drivers.loop import Loop
+from tfd.protocol.drivers.systemd.inherited import Inherited, take_inherited
+from tfd.protocol.drivers.systemd.listeners import KeptListeners
+from tfd.protocol.drivers.systemd.notify import Notifier
 from tfd.protocol.errors import TfdError
 from tfd.proxy import BindError, Proxy
 from tfd.status import StatusError, StatusServer, socket_path
@@ -31,11 +33,16 @@ DRAIN_LIMIT: Final = 5.0
 PULSE: Final = 5.0
 """Seconds between two updates of what systemd shows."""
 
+NOT_KEPT: Final = (
+    "nobody keeps the listeners while tfd restarts, clients are refused then: "
+    "it takes systemd and FileDescriptorStoreMax= in the unit"
+)
 NOT_JOINED: Final = "no location joined yet: run `tfd join INVITE`"
 
 
 def run(config_path: Path) -> int:
     """Run the daemon until a signal stops it; give the exit code."""
+    inherited = take_inherited()
     try:
         config = _load(config_path)
     except TfdError as error:
@@ -43,7 +50,7 @@ def run(config_path: Path) -> int:
         return 2
     log = open_log(config.daemon.log_level)
     try:
-        daemon = Daemon(config_path, config, log)
+        daemon = Daemon(config_path, config, log, inherited)
     except (BindError, StatusError) as error:
         _tell(log, error)
         log.close()
@@ -58,7 +65,7 @@ class Daemon:
     Raises BindError or StatusError where a local socket cannot be made; nothing is left open then.
     """
 
-    def __init__(self, config_path: Path, config: Config, log: Log) -> None:
+    def __init__(self, config_path: Path, config: Config, log: Log, inherited: Inherited) -> None:
         self._path = config_path
         self._config = config
         self._log = log
@@ -72,8 +79,14 @@ class Daemon:
         self._started = self._loop.now
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._supervisor = Supervisor(config, self._loop.now)
+        self._notifier = Notifier()
+        kept = KeptListeners(inherited, self._notifier)
         self._conductor = Conductor(
-            self._loop, log, self._supervisor, lambda tickets: Proxy(self._loop, log, tickets), self._decided
+            self._loop,
+            log,
+            self._supervisor,
+            lambda tickets: Proxy(self._loop, log, tickets, kept),
+            self._decided,
         )
         try:
             self._status = StatusServer(
@@ -85,10 +98,15 @@ class Daemon:
                 self._status.close()
                 raise
         except (BindError, StatusError):
+            kept.close()
+            self._notifier.close()
             self._loop.close()
             self._context.destroy(0)
             raise
-        self._notifier = Notifier()
+        # What this version does not know has no reader, and is kept no longer.
+        for name in inherited.names:
+            self._notifier.forget(name)
+        inherited.close()
 
     def serve(self) -> None:
         """Serve until a signal says to stop, and close everything."""
@@ -104,6 +122,8 @@ class Daemon:
             containers=len(config.containers),
             listeners=len(config.listeners),
         )
+        if not self._notifier.can_store():
+            self._log.event(logged.NOT_KEPT, NOT_KEPT)
         self._conductor.configure(config)
         self._read_accounts(starting=True)
         if not self._conductor.locations:

@@ -16,6 +16,7 @@ from tfd.protocol import logged
 from tfd.protocol.address import Address
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.drivers.relaying.binding import close_unwanted
 from tfd.protocol.drivers.relaying.channels import ChannelPool
 from tfd.protocol.drivers.relaying.connection import Connection, Shared
 from tfd.protocol.drivers.relaying.driver import Counts, new_buffer
@@ -24,6 +25,7 @@ from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol, SocketAd
 from tfd.protocol.drivers.relaying.routes import Routes
 from tfd.protocol.drivers.relaying.sockets import close, peer_name
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure, TicketSource
+from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.liveness import CHECK_INTERVAL
 from tfd.protocol.route import Route
 
@@ -74,12 +76,16 @@ class Proxy:
         loop: the daemon's loop; all methods are called from its thread, none blocks.
         log: where refusals are told, rate-limited.
         tickets: gives tickets for channels.
+        kept: listening sockets that outlive the process, where there is a service manager that keeps them.
 
     """
 
-    def __init__(self, loop: Loop, log: Log, tickets: TicketSource) -> None:
+    def __init__(
+        self, loop: Loop, log: Log, tickets: TicketSource, kept: KeptListeners | None = None
+    ) -> None:
         self._loop = loop
         self._log = log
+        self._kept = kept
         self._shared = Shared(
             loop, log, tickets, ChannelPool(loop, log), Routes(), connections=set(), buffer=new_buffer()
         )
@@ -116,6 +122,8 @@ class Proxy:
         for address, unwanted in former.items():
             if address not in bound:
                 unwanted.close()
+        if self._kept is not None:
+            close_unwanted(self._kept, self._log)
         if self._check_timer is None:
             self._check_timer = self._loop.call_later(CHECK_INTERVAL, self._check_some)
 
@@ -128,7 +136,7 @@ class Proxy:
                 for address in listener.binds:
                     if address in bound:
                         raise BindError(address, "two listeners have this address")
-                    bound[address] = former.get(address) or BoundAddress(self._loop, self._log, address)
+                    bound[address] = former.get(address) or self._bind_one(address)
         except BindError:
             for address, fresh in bound.items():
                 if address not in former:
@@ -140,6 +148,9 @@ class Proxy:
         addresses = ", ".join(str(address) for address in listener.binds)
         text = f"listening on {addresses} for port {listener.port} of {listener.container}"
         self._log.event(logged.LISTENER_BOUND, text, listener=listener.name, container=listener.container)
+
+    def _bind_one(self, address: Address) -> BoundAddress:
+        return BoundAddress(self._loop, self._log, address, self._kept)
 
     def set_route(self, container: str, route: Route | None) -> None:
         """Send new and waiting connections of the declared container along `route`; None holds them."""
@@ -167,6 +178,16 @@ class Proxy:
     def drop_ready_channels(self) -> None:
         """Drop the connections that are kept ahead of need: a lost session may mean a dead path."""
         self._shared.pool.drop()
+
+    def leave_listeners(self) -> None:
+        """Accept nothing more; clients queue for the next process where the sockets are kept."""
+        for listening in self._listening.values():
+            for bound in listening.bound.values():
+                bound.leave()
+            listening.bound = {}
+        self._listening = {}
+        if self._kept is not None:
+            self._kept.close()
 
     def close(self) -> None:
         """Close all listeners and reset all connections."""

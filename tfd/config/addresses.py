@@ -19,25 +19,29 @@ HOST_LENGTH = 253  # RFC 1035, 2.3.4
 
 _LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_PASSED = re.compile(r"[ -9;-~]{1,255}")  # systemd's fdname_is_valid()
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]:([^:]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class AddressOf:
-    """An address to bind (`unix` allowed) or to connect to."""
+    """An address to listen on, which may also be a Unix socket's or systemd's, or one to connect to."""
 
-    unix: bool
+    listening: bool
 
     @property
     def allowed(self) -> str:
         """How the addresses are written."""
-        unix = ' or "unix:/path"' if self.unix else ""
-        return f'"host:port", "[v6]:port"{unix}, with a port from 1 to 65535'
+        more = ', "unix:/path" or "systemd:NAME"' if self.listening else ""
+        return f'"host:port", "[v6]:port"{more}, with a port from 1 to 65535'
 
     def read(self, value: object, place: Place) -> Address | None:
         """Read one address; a host name stays a name."""
-        if isinstance(value, str) and value.startswith("unix:") and self.unix:
-            return _read_unix(value, place)
+        if isinstance(value, str) and self.listening:
+            if value.startswith("unix:"):
+                return _read_unix(value, place)
+            if value.startswith("systemd:"):
+                return _read_passed(value, place)
         if isinstance(value, str) and (address := parse(value)):
             return address
         place.wrong(shown(value), self.allowed, _hint(value))
@@ -62,6 +66,18 @@ def _read_unix(value: str, place: Place) -> Address | None:
         place.wrong(f"a path of {len(path.encode())} bytes", f"at most {UNIX_LENGTH} for a Unix socket")
         return None
     return Address(path=path)
+
+
+def _read_passed(value: str, place: Place) -> Address | None:
+    name = value.removeprefix("systemd:")
+    if _PASSED.fullmatch(name):
+        return Address(passed=name)
+    place.wrong(
+        shown(value),
+        "after systemd: a FileDescriptorName=, at most 255 characters of printable ASCII without ':'",
+        "without FileDescriptorName=, the name is that of the unit, such as tfd.socket" if not name else "",
+    )
+    return None
 
 
 def _port(text: str) -> int:

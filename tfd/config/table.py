@@ -262,8 +262,10 @@ LISTENER = Section(
     (
         Key(
             "bind",
-            ListOf(AddressOf(unix=True), one=True, empty=False),
-            'Where tfd listens. `"0.0.0.0:80"` is every IPv4 address, `"[::]:80"` every IPv6 address.',
+            ListOf(AddressOf(listening=True), one=True, empty=False),
+            'Where tfd listens. `"0.0.0.0:80"` is every IPv4 address, `"[::]:80"` every IPv6 address. '
+            '`"systemd:NAME"` is what a .socket unit with `FileDescriptorName=NAME` listens on, '
+            "see packaging/tfd.socket.",
             '"127.0.0.1:8080"',
             field="binds",
             required=True,
@@ -301,7 +303,7 @@ LOCATION = Section(
     (
         Key(
             "address",
-            ListOf(AddressOf(unix=False), one=True, distinct=True, empty=False),
+            ListOf(AddressOf(listening=False), one=True, distinct=True, empty=False),
             "Its address, or several, tried in their order.",
             '"location.example.net:2020"',
             field="addresses",

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Either a host and a TCP port, or the absolute path of a Unix socket.
+    """A host and a TCP port, or a Unix socket's absolute path, or the name of sockets that systemd passes.
 
     `host` is an IPv4 address, an IPv6 address without brackets, or a name that the daemon resolves later;
-    it and `port` are empty and 0 where `path` is set. `str()` gives it as the configuration writes it.
+    it and `port` are empty and 0 where `path` or `passed` is set. `passed` is a FileDescriptorName=
+    (systemd.socket(5)). `str()` gives it as the configuration writes it.
     """
 
     host: str = ""
     port: int = 0
     path: str = ""
+    passed: str = ""
 
     @property
     def is_unix(self) -> bool:
@@ -23,4 +25,6 @@ class Address:
     def __str__(self) -> str:
         if self.path:
             return f"unix:{self.path}"
+        if self.passed:
+            return f"systemd:{self.passed}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -30,6 +30,7 @@ STARTED: Final = Kind("started", "0a8332ea6bfb41cc9117c991c19912c0", "info")
 READY: Final = Kind("ready", "807250e816db4181a85a82cb2962093b", "info")
 STOPPING: Final = Kind("stopping", "092c98699dee4e228ae7323d9280482f", "info")
 NOT_JOINED: Final = Kind("not-joined", "c5706f9922cd4233903dc477094d4542", "warning")
+NOT_KEPT: Final = Kind("not-kept", "37048e4b3597456b908d1c276d8dd99b", "info")
 RELOADED: Final = Kind("reloaded", "1a1ccd70e317459686968c6ec9b59ee5", "info")
 RELOAD_REFUSED: Final = Kind("reload-refused", "9258855a6cac41afa77ffe88981c19e6", "error", ("reason",))
 LINES_DROPPED: Final = Kind("lines-dropped", "50b66e04708c4d56b5758c2b92310ebd", "warning", ("count",))
@@ -111,6 +112,7 @@ KINDS: Final = (
     READY,
     STOPPING,
     NOT_JOINED,
+    NOT_KEPT,
     RELOADED,
     RELOAD_REFUSED,
     LINES_DROPPED,

@@ -41,8 +41,8 @@ def test_any_address(text: str) -> None:
 
 def test_unix_address() -> None:
     """A Unix socket can be bound and not be a location's address."""
-    assert Address(path="/run/web") == read(AddressOf(unix=True), "unix:/run/web")
-    assert read(AddressOf(unix=False), "unix:/run/web") is None
+    assert Address(path="/run/web") == read(AddressOf(listening=True), "unix:/run/web")
+    assert read(AddressOf(listening=False), "unix:/run/web") is None
 
 
 @pytest.mark.parametrize(
