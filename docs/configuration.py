@@ -27,15 +27,7 @@ from tfd.config.units import Seconds, span_text  # noqa: E402
 if TYPE_CHECKING:
     from tfd.config.table import Key, Section
 
-INTRODUCTION = """\
-# Configuration
-
-<!-- Made by docs/configuration.py from tfd/config/table.py; change it there. -->
-
-`tfd` reads one TOML 1.0 file, `/etc/tfd.toml` unless `--config FILE` names another. The smallest one that
-does something:
-
-```toml
+SMALLEST = """\
 [container.web]
 image = "nginx"
 
@@ -43,36 +35,43 @@ image = "nginx"
 bind = "127.0.0.1:8080"
 container = "web"
 port = 80
-```
-
-- `tfd --check FILE` tells every error in a file, with its line, and exits with 2 if there is one. A key that
-  is not on this page is an error.
-- `systemctl reload tfd` (SIGHUP) takes a changed file into use. Listeners that did not change keep their
-  sockets and connections, containers that did not change keep running. A file with an error is refused as a
-  whole, and the old one stays in force.
-- The file is UTF-8 without a byte-order mark and has 1 MiB at most. Relative paths in it start from its
-  directory.
-- Time spans are seconds, or text with a unit: `"500ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`.
-- Sizes are bytes, or text with a binary unit: `"512M"` is 512 x 1024 x 1024 bytes.
-- In messages, list positions count from 1: `listener[1]` is the first listener of the file.
 """
 
-EXAMPLE = """\
-## A larger example
+RULES = (
+    """`tfd --check FILE` tells every error in a file, with its line, and exits with 2 if there is one. A key
+that is not on this page is an error.""",
+    """`systemctl reload tfd` (SIGHUP) takes a changed file into use. Listeners that did not change keep their
+sockets and connections, containers that did not change keep running. A file with an error is refused as a
+whole, and the old one stays in force.""",
+    """The file is UTF-8 without a byte-order mark and has 1 MiB at most. Relative paths in it start from its
+directory.""",
+    """Time spans are seconds, or text with a unit: `"500ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`.""",
+    """Sizes are bytes, or text with a binary unit: `"512M"` is 512 x 1024 x 1024 bytes.""",
+    """In messages, list positions count from 1: `listener[1]` is the first listener of the file.""",
+)
 
-```toml
+INTRODUCTION = """\
+# Configuration
+
+<!-- Made by docs/configuration.py from tfd/config/table.py; change it there. -->
+
+`tfd` reads one TOML 1.0 file, `/etc/tfd.toml` unless `--config FILE` names another. The smallest one that
+does something:
+"""
+
+LARGER = """\
 [daemon]
 environment = "test"
 
 [container.web]
-image = "./webapp.tar"                        # as `docker save` or `podman save` writes it
+image = "./webapp.tar"  # as `docker save` or `podman save` writes it
 environment = { DATABASE = "database:5432" }
-connects_to = ["database"]                    # which has this name inside of web
+connects_to = ["database"]  # which has this name inside of web
 health = { http = "/health", port = 8000 }
 memory = "512M"
 
 [container.web.files]
-"/etc/webapp.ini" = "webapp.ini"              # beside this file
+"/etc/webapp.ini" = "webapp.ini"  # beside this file
 "/etc/motd" = { content = "hello\\n", mode = "0444" }
 
 [container.database]
@@ -90,20 +89,39 @@ proxy_protocol = "v2"
 bind = "unix:/run/database.sock"
 container = "database"
 port = 5432
-```
 """
+
+
+SECTIONS = (
+    ("`[container.NAME]`", CONTAINER),
+    ("`health` of a container", HEALTH),
+    ("`[[listener]]`", LISTENER),
+    ("`[location.NAME]`", LOCATION),
+    ("`[daemon]`", DAEMON),
+)
+"""Each table of the file, with its title."""
 
 
 def document() -> str:
     """Give the whole page."""
-    sections = [
-        _section("`[container.NAME]`", CONTAINER),
-        _section("`health` of a container", HEALTH),
-        _section("`[[listener]]`", LISTENER),
-        _section("`[location.NAME]`", LOCATION),
-        _section("`[daemon]`", DAEMON),
-    ]
-    return "\n".join([INTRODUCTION, *sections, EXAMPLE])
+    rules = ["- " + rule.replace("\n", "\n  ") for rule in RULES]
+    sections = [_section(title, section) for title, section in SECTIONS]
+    return "\n".join(
+        [
+            INTRODUCTION,
+            *_toml(SMALLEST),
+            *rules,
+            "",
+            *sections,
+            "## A larger example\n",
+            *_toml(LARGER)[:-1],
+            "",
+        ]
+    )
+
+
+def _toml(text: str) -> list[str]:
+    return ["```toml", text.rstrip(), "```", ""]
 
 
 def _section(title: str, section: Section) -> str:
@@ -113,7 +131,7 @@ def _section(title: str, section: Section) -> str:
 
 
 def _row(section: Section, key: Key) -> str:
-    cells = [f"`{key.name}`", key.doc, _code(key.kind.allowed), _default(section, key), f"`{key.example}`"]
+    cells = [f"`{key.name}`", key.doc, _code(key.kind.allowed), default_of(section, key), f"`{key.example}`"]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -122,7 +140,8 @@ def _code(text: str) -> str:
     return re.sub(r'\{[^}]*\}|"[^"]*"', r"`\g<0>`", text)
 
 
-def _default(section: Section, key: Key) -> str:
+def default_of(section: Section, key: Key) -> str:
+    """Give what a missing key means."""
     if key.required:
         return "required"
     if key.absent:
