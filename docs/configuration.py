@@ -21,6 +21,7 @@ from tfd.config.table import (  # noqa: E402 (the tree is on the path only now)
     HEALTH,
     LISTENER,
     LOCATION,
+    METRICS,
 )
 from tfd.config.units import Seconds, span_text  # noqa: E402
 
@@ -98,6 +99,7 @@ SECTIONS = (
     ("`[[listener]]`", LISTENER),
     ("`[location.NAME]`", LOCATION),
     ("`[daemon]`", DAEMON),
+    ("`[metrics]`", METRICS),
 )
 """Each table of the file, with its title."""
 

@@ -10,7 +10,7 @@ from tfd.config.problems import key_text, shown
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from tfd.config.model import Container, Listener
+    from tfd.config.model import Container, Listener, Metrics
     from tfd.config.problems import KeyPath, Place
     from tfd.protocol.address import Address
 
@@ -44,23 +44,26 @@ def check_locations(containers: Mapping[str, Container], known: Collection[str],
 
 
 def check_listeners(listeners: Sequence[tuple[int, Listener]], names: Collection[str], top: Place) -> None:
-    """Check that listeners, with their positions, name containers that exist and bind no address twice."""
-    taken = _Taken()
+    """Check that listeners, with their positions, name containers that exist."""
     for position, listener in listeners:
         place = top.at("listener").at(position)
         if listener.container and listener.container not in names:
             found = f"{shown(listener.container)}, which is no container"
             place.at("container").unknown(listener.container, found, names)
-        for address in listener.binds:
-            inner = place.at("bind")
-            other = taken.overlapping(address)
-            if other is None:
-                taken.add(address, inner.key)
-                continue
-            key = taken.keys[other]
-            line = top.report.line_of(key)
-            where = key_text(key) if line is None else f"{key_text(key)} on line {line}"
-            inner.wrong(f"'{address}', where '{other}' of {where} listens already", "each address once")
+
+
+def check_addresses(listeners: Sequence[tuple[int, Listener]], metrics: Metrics, top: Place) -> None:
+    """Check that no address is bound twice, and that metrics are shown to others only where that was said."""
+    taken = _Taken()
+    for position, listener in listeners:
+        taken.add_all(listener.binds, top.at("listener").at(position).at("bind"))
+    place = top.at("metrics").at("bind")
+    taken.add_all(metrics.binds, place)
+    for address in metrics.binds:
+        if not metrics.allow and not _is_of_this_machine(address):
+            allowed = 'an address of loopback, such as "127.0.0.1:9164", or "unix:/path"'
+            hint = 'or say who may look, besides this machine: allow = ["192.0.2.7"]'
+            place.wrong(f"'{address}', which others may reach", allowed, hint)
 
 
 class _Taken:
@@ -76,6 +79,18 @@ class _Taken:
         self._first: dict[tuple[int, int], Address] = {}  # by family and port
         self._wild: dict[tuple[int, int], Address] = {}
 
+    def add_all(self, addresses: Sequence[Address], place: Place) -> None:
+        """Add what `place` binds, and report there what cannot be bound beside the others."""
+        for address in addresses:
+            other = self.overlapping(address)
+            if other is None:
+                self.add(address, place.key)
+                continue
+            key = self.keys[other]
+            line = place.report.line_of(key)
+            where = key_text(key) if line is None else f"{key_text(key)} on line {line}"
+            place.wrong(f"'{address}', where '{other}' of {where} listens already", "each address once")
+
     def add(self, address: Address, key: KeyPath) -> None:
         self.keys[address] = key
         if family := _family(address):
@@ -89,6 +104,14 @@ class _Taken:
             return address
         same = self._first if address.host in ANY_ADDRESSES else self._wild
         return same.get((_family(address), address.port))
+
+
+def _is_of_this_machine(address: Address) -> bool:
+    """Whether only this machine reaches it; what another name resolves to is not known here."""
+    host = address.host
+    return (
+        address.is_unix or host in ("localhost", "::1") or (_family(address) == 4 and host.startswith("127."))
+    )
 
 
 def _family(address: Address) -> int:

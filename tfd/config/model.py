@@ -150,6 +150,17 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """`[metrics]`: where tfd shows over HTTP how it is; without `binds`, nowhere.
+
+    This machine may always look; others only where `allow` has their address.
+    """
+
+    binds: tuple[Address, ...] = ()
+    allow: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LocationAddress:
     """`[location.NAME]`: where a location is reached, in the order in which the addresses are tried."""
 
@@ -165,6 +176,7 @@ class Config:
     containers: Mapping[str, Container] = field(default_factory=dict)
     listeners: tuple[Listener, ...] = ()
     locations: Mapping[str, LocationAddress] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def _flattened(*values: object) -> list[bytes]:

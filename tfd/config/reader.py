@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from tfd.config import checks
 from tfd.config.kinds import LocationName, Name
 from tfd.config.lines import Lines
-from tfd.config.model import Config, Container, Daemon, Listener, LocationAddress
+from tfd.config.model import Config, Container, Daemon, Listener, LocationAddress, Metrics
 from tfd.config.problems import ConfigErrors, Place, Problem, Report, shown
 from tfd.config.sources import file_type, image_stamp
-from tfd.config.table import CONTAINER, DAEMON, LISTENER, LOCATION, TOP
+from tfd.config.table import CONTAINER, DAEMON, LISTENER, LOCATION, METRICS, TOP
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -120,11 +120,14 @@ def _build(document: Mapping[str, object], top: Place, known_locations: Collecti
     daemon = DAEMON.read(document.get("daemon", {}), top.at("daemon"))
     names = _names(document, "container")
     checks.check_containers(containers, names, top)
+    metrics = _metrics(document, top.at("metrics"))
     checks.check_listeners(listeners, names, top)
+    checks.check_addresses(listeners, metrics, top)
     if known_locations is not None:
         known = _names(document, "location") | dict.fromkeys(sorted(known_locations))
         checks.check_locations(containers, known, top)
-    return Config(Daemon(**daemon or {}), containers, tuple(listener for _, listener in listeners), locations)
+    served = tuple(listener for _, listener in listeners)
+    return Config(Daemon(**daemon or {}), containers, served, locations, metrics)
 
 
 def _names(document: Mapping[str, object], table: str) -> dict[str, None]:
@@ -165,6 +168,11 @@ def _containers(value: object, place: Place) -> dict[str, Container]:
 def _locations(value: object, place: Place) -> dict[str, LocationAddress]:
     named = _named(value, place, LOCATION, LocationName())
     return {name: LocationAddress(**{"name": name, **values}) for name, values in named.items()}
+
+
+def _metrics(document: Mapping[str, object], place: Place) -> Metrics:
+    values = METRICS.read(document["metrics"], place) if "metrics" in document else None
+    return Metrics(**values or {})
 
 
 def _listeners(value: object, place: Place) -> list[tuple[int, Listener]]:

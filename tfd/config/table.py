@@ -25,7 +25,7 @@ from tfd.config.kinds import (
     Whole,
     as_table,
 )
-from tfd.config.model import Container, Daemon, Health, Listener, LocationAddress, Restart
+from tfd.config.model import Container, Daemon, Health, Listener, LocationAddress, Metrics, Restart
 from tfd.config.sources import Files, ImageOf, Volumes
 from tfd.config.units import Seconds, Size
 from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol
@@ -312,5 +312,36 @@ LOCATION = Section(
     ),
 )
 
-TOP = {"daemon": DAEMON, "container": CONTAINER, "listener": LISTENER, "location": LOCATION}
+METRICS = Section(
+    "[metrics]",
+    Metrics,
+    "Where tfd shows how it is, over HTTP: a page for people on `/`, Prometheus metrics on `/metrics`, and "
+    "more (see docs/observing.md). Without the table, nowhere. No password is asked for: whoever "
+    "reaches it may look, and nobody can change anything.",
+    (
+        Key(
+            "bind",
+            ListOf(AddressOf(listening=True), one=True, distinct=True, empty=False),
+            "Where tfd listens: loopback or a Unix socket, unless `allow` says who else may look.",
+            '"127.0.0.1:9164"',
+            field="binds",
+            required=True,
+        ),
+        Key(
+            "allow",
+            ListOf(NetworkOf(), distinct=True, empty=False),
+            'Networks whose addresses may look, besides this machine; `["0.0.0.0/0", "::/0"]` is everybody.',
+            '["192.0.2.7"]',
+            absent="this machine alone",
+        ),
+    ),
+)
+
+TOP = {
+    "daemon": DAEMON,
+    "container": CONTAINER,
+    "listener": LISTENER,
+    "location": LOCATION,
+    "metrics": METRICS,
+}
 """The tables of a document by their names."""

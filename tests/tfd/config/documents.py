@@ -6,11 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tfd.config.table import CONTAINER, DAEMON, LISTENER, LOCATION, Section
+from tfd.config.table import CONTAINER, DAEMON, LISTENER, LOCATION, METRICS, Section
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 TEXTS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=20)
-PORTS = st.integers(1, 65535)
+PORTS = st.integers(1, 65534)  # the last one is what METRICS_TABLES binds
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
 SPANS = st.one_of(st.integers(1, 60), st.floats(1, 60), st.sampled_from(["1s", "2s", "1500ms", "0.5m"]))
 IMAGES = st.sampled_from(["nginx", "registry.example:5000/web/app:1.2", "nginx@sha256:" + "0" * 64])
@@ -66,6 +66,15 @@ LOCATIONS = st.dictionaries(
 )
 
 
+METRICS_TABLES = st.sampled_from(
+    [
+        {"bind": "unix:/run/metrics"},
+        {"bind": ["localhost:65535", "[::1]:65535"]},
+        {"bind": "0.0.0.0:65535", "allow": ["192.0.2.0/24", "2001:db8::7"]},
+    ]
+)
+
+
 @st.composite
 def valid_documents(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a document that is right in every respect."""
@@ -94,6 +103,7 @@ def valid_documents(draw: st.DrawFn) -> dict[str, Any]:
         "container": containers,
         "listener": listeners,
         "location": draw(LOCATIONS),
+        "metrics": draw(METRICS_TABLES),
     }
 
 
@@ -128,6 +138,7 @@ def junk_documents() -> st.SearchStrategy[dict[str, Any]]:
         "location": st.dictionaries(
             st.one_of(NAMES, TEXTS), st.one_of(JUNK, _junk_table(LOCATION)), max_size=3
         ),
+        "metrics": _junk_table(METRICS),
     }
     mixed = {name: st.one_of(table, JUNK) for name, table in tables.items()}
     extra = st.dictionaries(TEXTS, JUNK, max_size=2)
@@ -146,8 +157,8 @@ def toml_tables(document: Mapping[str, Any]) -> str:
         if name == "listener":
             for table in value:
                 lines += ["", "[[listener]]", toml(table)]
-        elif name == "daemon":
-            lines += ["", "[daemon]", toml(value)]
+        elif name in ("daemon", "metrics"):
+            lines += ["", f"[{name}]", toml(value)]
         else:
             for inner, table in value.items():
                 lines += ["", f"[{name}.{_quoted(inner)}]", toml(table)]
