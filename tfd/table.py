@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any, Final
 
+from tfd.figures import amount, duration
+
 WIDTH: Final = 80
 """Columns where the terminal says nothing of its own."""
 
@@ -69,26 +71,6 @@ def render(document: dict[str, Any], width: int = WIDTH) -> str:
         _table(_LOCATIONS, _locations(document), width),
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def duration(seconds: float) -> str:
-    """Give a span of time in its two largest units."""
-    left = int(seconds)
-    parts: list[str] = []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, left = divmod(left, size)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
-
-
-def amount(count: float) -> str:
-    """Give a number of bytes in the largest unit that leaves at least one whole one."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def _head(document: dict[str, Any], width: int) -> str:

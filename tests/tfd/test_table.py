@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfd.table import WIDTH, amount, duration, render
+from tfd.table import WIDTH, render
 
 
 def document(name: str, reason: str) -> dict[str, Any]:
@@ -125,10 +125,3 @@ def test_what_is_wrong_is_said_at_the_top() -> None:
 
     assert "home.json: open to others: chmod 600" in head
     assert "the last reload was refused: the file is wrong" in head
-
-
-def test_units() -> None:
-    """The two largest units of a span, the largest of an amount."""
-    assert [duration(0), duration(61), duration(90061)] == ["0 s", "1 min 1 s", "1 d 1 h"]
-    assert [amount(0), amount(1023), amount(1536)] == ["0 B", "1023 B", "1.5 KiB"]
-    assert amount(2**50) == "1024.0 TiB"
