@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
@@ -14,6 +14,7 @@ from tfd.config.model import Config
 from tfd.locations.accounts import Account, account_path, load_accounts, state_directory
 from tfd.locations.location import Location
 from tfd.log import Log, open_log
+from tfd.observing import Observing
 from tfd.protocol import logged
 from tfd.protocol.address import Address
 from tfd.protocol.channel import available_ciphers
@@ -72,11 +73,12 @@ class Daemon:
         self._accounts: dict[str, Account] = {}
         self._problems: list[str] = []
         self._reload_error = ""
+        self._reloads = {"accepted": 0, "refused": 0}
         self._was_ready = False
         self._stopping = False
         self._loop = Loop(log)
         log.attend(self._loop)
-        self._started = self._loop.now
+        self._started = self._loaded = self._loop.now
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._supervisor = Supervisor(config, self._loop.now)
         self._notifier = Notifier()
@@ -88,12 +90,13 @@ class Daemon:
             lambda tickets: Proxy(self._loop, log, tickets, kept),
             self._decided,
         )
+        self._observing = Observing(self._loop, log, kept, self._document, self._conductor.proxy.statistics)
         try:
             self._status = StatusServer(
                 self._loop, socket_path(), {"status": self._answer_status, "accounts": self._answer_accounts}
             )
             try:
-                self._conductor.proxy.apply(config.listeners)
+                self._bind(config)
             except BindError:
                 self._status.close()
                 raise
@@ -167,6 +170,7 @@ class Daemon:
         try:
             self._take_over(_load(self._path))
         except TfdError as error:
+            self._reloads["refused"] += 1
             lines = str(error).splitlines()
             self._reload_error = lines[0] + (f" (and {len(lines) - 1} more)" if lines[1:] else "")
             _tell(self._log, error)
@@ -180,15 +184,21 @@ class Daemon:
 
     def _take_over(self, config: Config) -> None:
         """Put another configuration in force, or raise BindError and change nothing."""
-        self._conductor.proxy.apply(config.listeners)
+        self._bind(config)
         self._supervisor.reload(config, self._loop.now)
         self._config = config
+        self._loaded = self._loop.now
+        self._reloads["accepted"] += 1
         self._reload_error = ""
         self._log.set_level(config.daemon.log_level)
         self._conductor.configure(config)
         counts = {"containers": len(config.containers), "listeners": len(config.listeners)}
         message = f"configuration reloaded: {document.declared(config)}"
         self._log.event(logged.RELOADED, message, **counts)
+
+    def _bind(self, config: Config) -> None:
+        """Listen wherever the file says, and nowhere else, or raise BindError and change nothing."""
+        self._observing.apply(config.metrics, lambda: self._conductor.proxy.apply(config.listeners))
 
     # Locations
 
@@ -261,25 +271,29 @@ class Daemon:
     def _answer_status(self) -> str:
         import json
 
+        return json.dumps(self._document())
+
+    def _document(self) -> dict[str, Any]:
         now = self._loop.now
         joined = list(self._conductor.locations.values())
         reports = self._supervisor.report()
-        return json.dumps(
-            {
-                "version": __version__,
-                "environment": self._config.daemon.environment,
-                "pid": os.getpid(),
-                "uptime": round(now - self._started, 1),
-                "config": str(self._path),
-                "ready": self._was_ready,
-                "summary": document.summary(reports, joined),
-                "reload": {"error": self._reload_error},
-                "problems": self._problems,
-                "listeners": document.listeners(self._config, self._conductor.proxy.statistics()),
-                "containers": document.containers(reports, now),
-                "locations": document.locations(joined, now),
-            }
-        )
+        proxy = self._conductor.proxy
+        return {
+            "version": __version__,
+            "environment": self._config.daemon.environment,
+            "pid": os.getpid(),
+            "uptime": round(now - self._started, 1),
+            "config": str(self._path),
+            "ready": self._was_ready,
+            "stopping": self._stopping,
+            "summary": document.summary(reports, joined),
+            "reload": {"error": self._reload_error, "since": round(now - self._loaded, 1), **self._reloads},
+            "problems": self._problems,
+            "listeners": document.listeners(self._config, proxy.statistics()),
+            "containers": document.containers(reports, now),
+            "locations": document.locations(joined, now),
+            "queues": proxy.queued(),
+        }
 
     def _answer_accounts(self) -> str:
         self._read_accounts()
@@ -300,6 +314,7 @@ class Daemon:
         self._loop.call_later(DRAIN_LIMIT, self._loop.stop)
 
     def _close(self) -> None:
+        self._observing.close()
         self._conductor.proxy.close()
         self._conductor.close()
         self._status.close()

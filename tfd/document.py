@@ -76,6 +76,7 @@ def _location(location: Location, now: float) -> dict[str, Any]:
         "connected": view.connected,
         "since": round(now - view.since, 1),
         "round_trip_ms": round(location.link.round_trip * 1000, 2),
+        "reconnects": location.reconnects,
         "account": welcome.account if welcome else "",
         "cipher": welcome.cipher if welcome else "",
         "containers": len(view.containers),

@@ -11,7 +11,7 @@ import struct
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -141,6 +141,7 @@ class Log:
         self._limited: dict[str, tuple[float, int]] = {}
         self._loop: Loop | None = None
         self._timer: Timer | None = None
+        self._hearer: Callable[[Kind, str], None] | None = None
 
     def set_level(self, level: str) -> None:
         """Write events of `level` and graver ones from now on."""
@@ -152,6 +153,10 @@ class Log:
             self._timer.cancel()
             self._timer = None
         self._loop = loop
+
+    def tell(self, hearer: Callable[[Kind, str], None] | None) -> None:
+        """Call `hearer` with each event that has a kind, whatever the level of the log; None ends that."""
+        self._hearer = hearer
 
     @property
     def behind(self) -> bool:
@@ -169,6 +174,8 @@ class Log:
         """
         kind = what if isinstance(what, Kind) else None
         level = what.level if isinstance(what, Kind) else what
+        if kind is not None and self._hearer is not None:
+            self._hearer(kind, message)
         if LEVELS[level] <= self._threshold:
             self._put(Entry(level, message, fields, kind))
 

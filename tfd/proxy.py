@@ -175,6 +175,14 @@ class Proxy:
         """Give the counts of each listener in force, by its name."""
         return {name: _statistics(listening.counts) for name, listening in self._listening.items()}
 
+    def queued(self) -> dict[str, int]:
+        """Give the bytes that wait: for `clients` to take them, and for `channels` to containers."""
+        connections = self._shared.connections
+        return {
+            "clients": sum(connection.queued_to_client for connection in connections),
+            "channels": sum(connection.queued_to_channel for connection in connections),
+        }
+
     def drop_ready_channels(self) -> None:
         """Drop the connections that are kept ahead of need: a lost session may mean a dead path."""
         self._shared.pool.drop()

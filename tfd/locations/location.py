@@ -52,6 +52,9 @@ class Location:
         lost: Callable[[], None],
     ) -> None:
         self.name = name
+        self.reconnects = 0
+        """How often a session was opened after the first one."""
+        self._was_open = False
         self.view = LocationView(name=name, connected=False, since=loop.now, reason="not connected yet")
         self._loop = loop
         self._log = log
@@ -105,6 +108,8 @@ class Location:
 
     def link_opened(self, welcome: Welcome) -> None:
         """Ask for everything; of what happened meanwhile no event tells."""
+        self.reconnects += self._was_open
+        self._was_open = True
         self._to_list = set(self._lists)
         if welcome.resumed:
             self._update(connected=True, since=self._loop.now, reason="")

@@ -69,6 +69,16 @@ class Driver:
         self._endpoint: Endpoint | None = None
         self._relay: Relay | None = None
 
+    @property
+    def queued_to_client(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return sum(map(len, self._relay.to_plain)) if self._relay is not None else 0
+
+    @property
+    def queued_to_channel(self) -> int:
+        """Bytes that the channel has not taken yet."""
+        return sum(map(len, self._relay.to_channel)) if self._relay is not None else 0
+
     def _on_client(self, events: int) -> None:
         """Take the loop's events of the client's socket."""
         raise NotImplementedError

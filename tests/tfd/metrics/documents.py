@@ -1,0 +1,76 @@
+"""Status documents for the tests of what shows them."""
+
+from typing import Any
+
+
+def document(
+    name: str = "web", text: str = "", *, state: str = "good", connected: bool = True
+) -> dict[str, Any]:
+    """Give a document with one of everything, named `name`; `text` is what a location or a log said."""
+    return {
+        "version": "1.2.3",
+        "environment": "prod",
+        "pid": 1,
+        "uptime": 3700.0,
+        "config": "/etc/tfd.toml",
+        "ready": True,
+        "stopping": False,
+        "summary": f"1 of 1 container good; {text}",
+        "reload": {"error": text, "since": 5.0, "accepted": 2, "refused": 1},
+        "problems": [f"{name}: {text}"],
+        "listeners": [
+            {
+                "name": name,
+                "binds": [name],
+                "container": name,
+                "port": 80,
+                "listening": True,
+                "open": 1,
+                "waiting": 1,
+                "total": 1234567,
+                "bytes_in": 10**13,
+                "bytes_out": 1,
+                "refused": {"not allowed": 3},
+            }
+        ],
+        "containers": [
+            {
+                "name": name,
+                "state": state,
+                "since": 90.0,
+                "image": name,
+                "location": name,
+                "node": name,
+                "id": "1",
+                "ip": "192.0.2.1",
+                "restarts": 2,
+                "placement": "",
+                "reason": text,
+            }
+        ],
+        "locations": [
+            {
+                "name": name,
+                "address": name,
+                "connected": connected,
+                "since": 5.0,
+                "round_trip_ms": 1.25,
+                "reconnects": 1,
+                "account": name,
+                "cipher": "aegis256",
+                "containers": 1,
+                "nodes": [
+                    {
+                        "name": name,
+                        "online": True,
+                        "load": 0.5,
+                        "memory_total": 2**34,
+                        "memory_free": 2**33,
+                        "containers": 1,
+                    }
+                ],
+                "error": text,
+            }
+        ],
+        "queues": {"clients": 5, "channels": 7},
+    }

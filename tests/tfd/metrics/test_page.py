@@ -1,0 +1,83 @@
+"""The page as text: nothing that a location or a log says becomes a part of it."""
+
+from html.parser import HTMLParser
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.tfd.metrics.documents import document
+from tfd.metrics.history import History
+from tfd.metrics.page import escape, main_part, whole
+from tfd.metrics.recent import KEPT, LONGEST, Recent, RecentEvents
+from tfd.protocol.logged import DEFECT, Kind
+
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{main}}{{nonce}}&lt;"
+
+
+class Elements(HTMLParser):
+    """Collects the elements of a document with their attributes, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take an element."""
+        self.found.append((tag, tuple(name for name, _ in attrs)))
+
+    def handle_data(self, data: str) -> None:
+        """Take text."""
+        self.text += data
+
+
+def parsed(name: str, text: str) -> Elements:
+    """Give what a parser sees of a page that has a name and a text everywhere."""
+    page = whole(
+        "<html><title>{{title}}</title>{{main}}<script nonce='{{nonce}}'></script></html>",
+        name,
+        main_part(document(name, text), History(), [Recent(0.0, "info", text)]),
+        "abc",
+    )
+    elements = Elements()
+    elements.feed(page)
+    return elements
+
+
+def shape(found: Elements) -> list[tuple[str, tuple[str, ...]]]:
+    """Give the elements and their attributes."""
+    return found.found
+
+
+@given(st.text(min_size=1, max_size=80), st.text(min_size=1, max_size=80))
+@example(HOSTILE, HOSTILE)
+def test_no_text_makes_an_element(name: str, text: str) -> None:
+    """The page's elements and attributes are the same whatever the names and texts are."""
+    assert shape(parsed(name, text)) == shape(parsed("web", "text"))
+
+
+def test_hostile_text_is_shown_as_it_is() -> None:
+    """All of it, for who reads the page."""
+    assert HOSTILE in parsed("web", HOSTILE).text
+
+
+@given(st.text(max_size=200))
+def test_escaped_text_is_one_printable_line(text: str) -> None:
+    """No quote, no angle bracket, no control character is left."""
+    assert not set("<>\"'\n\r\0") & set(escape(text))
+    assert escape(text).isprintable()
+
+
+def test_what_happened_last_is_kept_within_bounds() -> None:
+    """The newest first, one line each, no line for debugging."""
+    events = RecentEvents()
+    for number in range(3 * KEPT):
+        events.put(DEFECT, f"{number} {'x' * 10_000}\nsecond line")
+        events.put(Kind("noise", "0", "debug"), "debugging")
+    kept = events.newest_first()
+
+    assert [event.message.split()[0] for event in kept] == [
+        str(3 * KEPT - 1 - index) for index in range(KEPT)
+    ]
+    assert max(len(event.message) for event in kept) <= LONGEST
+    assert not any("\n" in event.message for event in kept)
