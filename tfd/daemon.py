@@ -76,6 +76,8 @@ class Daemon:
         self._reloads = {"accepted": 0, "refused": 0}
         self._was_ready = False
         self._stopping = False
+        self._draining = False
+        self._is_kept = False
         self._loop = Loop(log)
         log.attend(self._loop)
         self._started = self._loaded = self._loop.now
@@ -106,6 +108,10 @@ class Daemon:
             self._loop.close()
             self._context.destroy(0)
             raise
+        if inherited.names:
+            from tfd.handover import take_over
+
+            self._supervisor.take_over(take_over(self._conductor.proxy, inherited, self._notifier, log))
         # What this version does not know has no reader, and is kept no longer.
         for name in inherited.names:
             self._notifier.forget(name)
@@ -116,6 +122,7 @@ class Daemon:
         self._loop.on_signal(signal.SIGHUP, self._reload)
         self._loop.on_signal(signal.SIGTERM, self._stop)
         self._loop.on_signal(signal.SIGINT, self._stop)
+        self._loop.on_signal(signal.SIGUSR2, self._hand_over)
         config = self._config
         self._log.event(
             logged.STARTED,
@@ -125,7 +132,8 @@ class Daemon:
             containers=len(config.containers),
             listeners=len(config.listeners),
         )
-        if not self._notifier.can_store():
+        self._is_kept = self._notifier.can_store()
+        if not self._is_kept:
             self._log.event(logged.NOT_KEPT, NOT_KEPT)
         self._conductor.configure(config)
         self._read_accounts(starting=True)
@@ -307,11 +315,31 @@ class Daemon:
             self._loop.stop()
             return
         self._stopping = True
+        # Not at once: a SIGUSR2 that was sent before it may come after it (signal(7) promises no order).
+        self._loop.call_later(0, self._drain)
+
+    def _drain(self) -> None:
+        self._draining = True
         self._notifier.stopping()
         self._log.event(logged.STOPPING, "stopping; the containers run on")
         self._conductor.proxy.apply(())
         self._conductor.drain(self._loop.stop)
         self._loop.call_later(DRAIN_LIMIT, self._loop.stop)
+
+    def _hand_over(self) -> None:
+        """Leave listeners and connections to the next process and end; stop where nobody keeps them."""
+        if self._draining:
+            return
+        if not self._is_kept:
+            self._stop()
+            return
+        self._stopping = True
+        self._notifier.stopping()
+        self._log.event("info", "stopping for a restart; the containers run on")
+        from tfd.handover import leave
+
+        leave(self._conductor.proxy, self._notifier, self._log)
+        self._loop.stop()
 
     def _close(self) -> None:
         self._observing.close()

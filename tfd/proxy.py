@@ -5,7 +5,7 @@ It relays and knows no container engine: routes are told to it, and it asks for 
 
 import math
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
@@ -18,14 +18,17 @@ from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.drivers.relaying.binding import close_unwanted
 from tfd.protocol.drivers.relaying.channels import ChannelPool
-from tfd.protocol.drivers.relaying.connection import Connection, Shared
+from tfd.protocol.drivers.relaying.connection import Connection
 from tfd.protocol.drivers.relaying.driver import Counts, new_buffer
 from tfd.protocol.drivers.relaying.listener import BindError, BoundAddress
 from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol, SocketAddress, bare_address, header
 from tfd.protocol.drivers.relaying.routes import Routes
+from tfd.protocol.drivers.relaying.shared import Shared
 from tfd.protocol.drivers.relaying.sockets import close, peer_name
+from tfd.protocol.drivers.relaying.suspended import ConnectionState
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure, TicketSource
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
+from tfd.protocol.errors import UsageError
 from tfd.protocol.liveness import CHECK_INTERVAL
 from tfd.protocol.route import Route
 
@@ -197,6 +200,41 @@ class Proxy:
         if self._kept is not None:
             self._kept.close()
 
+    def suspend(self) -> Iterator[tuple[ConnectionState, socket.socket, socket.socket | None]]:
+        """Give each connection away, with its client's socket and its channel's, and relay nothing more."""
+        for connection in list(self._shared.connections):
+            try:
+                suspended = connection.suspend()
+            except OSError:
+                connection.abort()
+                continue
+            if suspended is not None:
+                yield suspended
+
+    def resume(self, state: ConnectionState, client: socket.socket, channel: socket.socket | None) -> None:
+        """Go on with a connection of the process before, also where its listener is gone.
+
+        Raises UsageError or OSError where that cannot be done: the client is reset then, the channel closed.
+        """
+        listening = self._listening.get(state.listener.name) or _Listening(self._shared)
+        connection = listening.resume(state, client)
+        try:
+            connection.go_on(state, channel)
+        except (UsageError, OSError):
+            connection.abort()
+            if channel is not None:
+                channel.close()
+            raise
+
+    def add_counts(self, name: str, before: Counts) -> None:
+        """Count on from what the listener `name`, if it is still there, had done before a restart."""
+        listening = self._listening.get(name)
+        if listening is not None:
+            listening.counts.accepted += before.accepted
+            listening.counts.bytes_in += before.bytes_in
+            listening.counts.bytes_out += before.bytes_out
+            listening.counts.refused += before.refused
+
     def close(self) -> None:
         """Close all listeners and reset all connections."""
         for listening in self._listening.values():
@@ -269,8 +307,17 @@ class _Listening:
         except OSError:
             client.close()  # reset by its peer before we came to it
             return
-        Connection(self._shared, listener, self.counts, client, greeting, self._on_end)
+        Connection(self._shared, listener, self.counts, client, greeting, self._on_end).begin()
         self._mind_the_limit(listener)
+
+    def resume(self, state: ConnectionState, client: socket.socket) -> Connection:
+        """Make a connection of the process before; it is still to go on."""
+        connection = Connection(
+            self._shared, state.listener, self.counts, client, state.greeting, self._on_end
+        )
+        if self._listener is not None:
+            self._mind_the_limit(self._listener)
+        return connection
 
     def _mind_the_limit(self, listener: Listener) -> None:
         """At `max_connections`, leave clients in the backlog: they are served when others have ended."""

@@ -8,7 +8,7 @@ Each container of the environment has to be declared: those that are not, or not
 Containers of other environments are never touched.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tfd.config.model import Config
 from tfd.protocol import logged
@@ -51,6 +51,7 @@ class Supervisor:
         self._replicas: dict[str, Replica] = {}
         self._retirements: dict[Route, Retirement] = {}
         self._routed: set[Route] = set()
+        self._taken_over: frozenset[Route] = frozenset()
         self._unrouted: list[str] = []
         self._listed: set[str] = set()
         self._first_seen: dict[str, float] = {}
@@ -60,6 +61,10 @@ class Supervisor:
         self._ready = False
         self._wake: float | None = now
         self._declare(declared(config), now)
+
+    def take_over(self, routes: Iterable[Route]) -> None:
+        """Know which containers have connections from before the start: they drain like those of now."""
+        self._taken_over = frozenset(routes)
 
     def reload(self, config: Config, now: float) -> None:
         """Take over another configuration; what did not change goes on undisturbed.
@@ -215,7 +220,8 @@ class Supervisor:
                     node=view.node,
                     id=ref.container,
                 )
-            retirement.advance(turn, view, ref in self._routed)
+            in_use = ref in self._routed or ref in self._taken_over
+            retirement.advance(turn, view, in_use)
 
     def _is_ending(self, ref: Route) -> bool:
         retirement = self._retirements.get(ref)

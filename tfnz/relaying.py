@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tfd.protocol.drivers.relaying.connection import Connection as Relayed
-from tfd.protocol.drivers.relaying.connection import Shared
 from tfd.protocol.drivers.relaying.driver import Counts
 from tfd.protocol.drivers.relaying.routes import Routes
+from tfd.protocol.drivers.relaying.shared import Shared
 from tfd.protocol.drivers.relaying.tickets import TicketCallback
 from tfd.protocol.drivers.stock import Stock
 from tfd.protocol.route import Route
@@ -64,7 +64,9 @@ class Relaying:
         self, target: Target, counts: Counts, client: socket.socket, ended: Callable[[], None]
     ) -> Relayed:
         """Relay a connection that was accepted; its socket is ours from now on."""
-        return Relayed(self._shared, target, counts, client, b"", ended)
+        relayed = Relayed(self._shared, target, counts, client, b"", ended)
+        relayed.begin()
+        return relayed
 
     def forget(self, container: str) -> None:
         """Reset the connections of a container that is gone, and drop what was kept for it."""

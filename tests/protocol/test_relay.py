@@ -13,7 +13,7 @@ from tfd.protocol.relay import LAST_STATES, TRANSITIONS, Input, Relay, RelayStat
 KEY = bytes(range(32))
 TICKET = bytes(16)
 CIPHER = "chacha20poly1305"
-SUSPENDED = frozenset(State) - LAST_STATES | {State.FINISHED, State.RESETTING}
+SUSPENDED = frozenset(State) - LAST_STATES | {State.FINISHED}
 
 
 def take(chunks: list[bytes | memoryview]) -> bytes:

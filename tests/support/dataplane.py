@@ -20,7 +20,7 @@ from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.drivers.relaying.tickets import TicketCallback
 from tfd.proxy import ListenerStatistics, Proxy, Route, Ticket, TicketFailure
 from tflocation.channels import ChannelServer
-from tflocation.tickets import PortTarget, Tickets
+from tflocation.tickets import Grant, PortTarget, Tickets
 
 T = TypeVar("T")
 LIMIT = 10.0
@@ -55,6 +55,16 @@ class Location:
             return function()
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(LIMIT)
+
+    def mint(self, container: str, port: int, count: int) -> list[Grant]:
+        """Give tickets for a port of 127.0.0.1."""
+        target = PortTarget("127.0.0.1", port)
+        return self.call(
+            lambda: [
+                self.tickets.mint(ACCOUNT, container, target, self.loop.time(), "chacha20poly1305")
+                for _ in range(count)
+            ]
+        )
 
     def stop(self) -> None:
         """Close the server and its loop."""

@@ -1,6 +1,7 @@
 """A location without an engine: the real session machine on a real ROUTER, with containers in a dictionary.
 
-For tests of tfd's side alone; nothing runs in its containers and no channel leads to them.
+For tests of tfd's side alone. Nothing runs in its containers; with a channel server beside it, a container's
+port is that port of 127.0.0.1.
 """
 
 import threading
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 import zmq
 
+from tests.support.dataplane import Location as ChannelLocation
 from tfd.protocol.commands import Role
 from tfd.protocol.errors import Code, CommandError
 from tfd.protocol.invite import Invite, format_invite
@@ -38,12 +40,19 @@ class LocationPeer:
 
     `calls` lists every command that was asked for, in order, and `fail` the error for each that shall fail.
     With `cut_blob_at` the first stream that would go beyond so many bytes is aborted there, once.
-    `versions` are those of the protocol that it speaks.
+    `versions` are those of the protocol that it speaks, `channels` is where its tickets are good.
     """
 
     def __init__(
-        self, name: str = "peer", *, pair: KeyPair | None = None, port: int = 0, host: str = "127.0.0.1"
+        self,
+        name: str = "peer",
+        *,
+        pair: KeyPair | None = None,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        channels: ChannelLocation | None = None,
     ) -> None:
+        self.channels = channels
         self.name = name
         self.host = host
         self.pair = pair or generate()
@@ -321,9 +330,12 @@ class LocationPeer:
         return {}
 
     def _do_ticket_take(self, _session: ServerSession, call: Called) -> dict[str, Any]:
-        place = {"host": None, "port": 1, "lifetime": 60.0}
-        tickets = [
-            {"id": generate().public[:16], "key": generate().public} | place
-            for _ in range(call.params["count"])
-        ]
-        return {"tickets": tickets, "cipher": "chacha20poly1305"}
+        count = call.params["count"]
+        if self.channels is None:
+            place = {"host": None, "port": 1, "lifetime": 60.0}
+            ids = [{"id": generate().public[:16], "key": generate().public} for _ in range(count)]
+        else:
+            place = {"host": None, "port": self.channels.port, "lifetime": 60.0}
+            grants = self.channels.mint(call.params["id"], call.params["port"], count)
+            ids = [{"id": grant.id, "key": grant.key} for grant in grants]
+        return {"tickets": [entry | place for entry in ids], "cipher": "chacha20poly1305"}

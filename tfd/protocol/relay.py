@@ -101,7 +101,7 @@ NOTHING_YET: Final = Replay()
 
 _PLAIN_OVER: Final = frozenset({State.OPENING_PLAIN_ENDED, State.PLAIN_ENDED, State.FINISHED})
 _CHANNEL_OVER: Final = frozenset({State.OPENING_CHANNEL_ENDED, State.CHANNEL_ENDED, State.FINISHED})
-_SUSPENDED: Final = _OPENING | _FLOWING | {State.FINISHED, State.RESETTING}
+_SUSPENDED: Final = _OPENING | _FLOWING | {State.FINISHED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +170,7 @@ class Relay:
     def suspend(self) -> RelayState:
         """Give the relay's state away, unsent bytes included: it neither seals nor opens anything any more.
 
-        Read from neither side before: what was read and not given to the relay would be lost. Raises
-        UsageError where nothing is left to go on with (REFUSED, UNANSWERED, ABORTED).
+        Raises UsageError where nothing is left to go on with: closing both sides says what is to be said.
         """
         if self.state not in _SUSPENDED:
             raise UsageError(f"this relay is over: {self.state.value}")
@@ -361,8 +360,6 @@ class Relay:
 
 def _agrees(state: RelayState) -> bool:
     """Tell whether a relay's state and its channel's phases can be found together."""
-    if state.state is State.RESETTING:
-        return state.channel.phase is Phase.OVER
     unanswered = Phase.ANSWER if state.state in _OPENING else Phase.STREAM
     flowing = {Role.OPENER: Phase.STREAM, Role.LOCATION: unanswered}
     phase = Phase.ENDED if state.state in _PLAIN_OVER else flowing[state.role]

@@ -8,18 +8,16 @@ import contextlib
 import select
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from tfd.protocol import logged
-from tfd.protocol.drivers.log import Log
-from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Loop, Timer
-from tfd.protocol.drivers.relaying.channels import ChannelPool
+from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Timer
 from tfd.protocol.drivers.relaying.driver import UNWATCHED, Counts, Driver
-from tfd.protocol.drivers.relaying.routes import Routes
-from tfd.protocol.drivers.relaying.sockets import peer_name, peer_of, send_some
-from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure, TicketSource
+from tfd.protocol.drivers.relaying.shared import Listener, Shared
+from tfd.protocol.drivers.relaying.sockets import cookie, peer_name, peer_of, send_some
+from tfd.protocol.drivers.relaying.suspended import ConnectionState, ListenerState
+from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure
 from tfd.protocol.errors import UsageError
 from tfd.protocol.liveness import INFO_SIZE, SILENCE, is_dead
 from tfd.protocol.relay import NOTHING_YET, Relay, State
@@ -28,39 +26,11 @@ from tfd.protocol.route import Route
 # The first tries are close together: a pooled connection that the location has just dropped costs no wait.
 _RETRY_FIRST: Final = 0.02
 _RETRY_LAST: Final = 1.0
-
-
-class Listener(Protocol):
-    """What a connection needs of the listener that accepted it.
-
-    `container` is what its route is looked up by; `connect_timeout` is seconds.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def container(self) -> str: ...  # noqa: D102
-    @property
-    def port(self) -> int: ...  # noqa: D102
-    @property
-    def connect_timeout(self) -> float: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What all connections of one proxy use."""
-
-    loop: Loop
-    log: Log
-    tickets: TicketSource
-    pool: ChannelPool
-    routes: Routes
-    connections: "set[Connection]"
-    buffer: memoryview
+_HOLD_MOST: Final = 86_400.0
 
 
 class Connection(Driver):
-    """One accepted connection. It works from its creation to its end without being asked.
+    """One accepted connection. From `begin` or `go_on` to its end it works without being asked.
 
     Args:
         shared: the proxy's common parts.
@@ -83,6 +53,7 @@ class Connection(Driver):
         "_shared",
         "_timer",
         "_trouble",
+        "_until",
         "_wait",
     )
 
@@ -107,13 +78,73 @@ class Connection(Driver):
         self._trouble = ("no container", "no container serves it")
         self._wait: Timer | None = None
         counts.open += 1
-        counts.waiting += 1
         shared.connections.add(self)
         # Watched for nothing but its reset: what it says stays in the kernel until the channel can take it.
         shared.loop.register(client.fileno(), 0, self._on_client)
         self._client_events = 0
-        self._timer: Timer | None = shared.loop.call_later(listener.connect_timeout, self._too_late)
+        self._timer: Timer | None = None
+        self._until = 0.0
+
+    def begin(self) -> None:
+        """Hold the client, and have it served."""
+        self._hold(self._listener.connect_timeout)
         self._try()
+
+    def _hold(self, seconds: float) -> None:
+        self._counts.waiting += 1
+        self._until = self._loop.now + seconds
+        self._timer = self._loop.call_later(seconds, self._too_late)
+
+    # From one process to the next.
+
+    def suspend(self) -> tuple[ConnectionState, socket.socket, socket.socket | None] | None:
+        """Give away the connection's state, its client's socket and its channel's; it does nothing any more.
+
+        None, and it is reset, where there is nothing to go on with. Raises OSError for a broken socket.
+        """
+        client, channel, relay, listener = self._client, self._channel, self._relay, self._listener
+        if client is None or (relay is not None and relay.state is State.RESETTING):
+            self.abort()
+            return None
+        numbers = cookie(client), cookie(channel) if channel is not None else None
+        state = ConnectionState(
+            ListenerState(listener.name, listener.container, listener.port, listener.connect_timeout),
+            max(0.0, self._until - self._loop.now) if self._timer is not None else None,
+            self._greeting,
+            self._replay,
+            self._route,
+            self._trouble,
+            self._endpoint,
+            self._client_gone,
+            self._bytes_in,
+            self._bytes_out,
+            relay.suspend() if relay is not None else None,
+            *numbers,
+        )
+        self._watch_client(UNWATCHED)
+        self._watch_channel(UNWATCHED)
+        self._client = self._channel = None
+        self._end()
+        return state, client, channel
+
+    def go_on(self, state: ConnectionState, channel: socket.socket | None) -> None:
+        """Go on as the process before left it. Raises UsageError where nothing can be made of the state."""
+        self._replay, self._trouble = state.replay, state.trouble
+        self._client_gone, self._endpoint = state.client_gone, state.endpoint
+        self._bytes_in, self._bytes_out = state.bytes_in, state.bytes_out
+        if state.relay is not None:
+            if channel is None:
+                raise UsageError("its channel has not come along")
+            self._relay = Relay.resume(state.relay)
+            self._channel = channel
+            self._attempt = 1
+            self._use(state.route)
+        if state.remaining is not None or self._relay is None:
+            self._hold(min(max(0.0, state.remaining or 0.0), _HOLD_MOST))
+        if self._relay is None:
+            self._try()
+        else:
+            self._settle()
 
     # Holding: from the accept to the container's answer.
 

@@ -10,6 +10,9 @@ from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
 # sendmsg(2) takes 1,024 pieces at most, and a socket buffer is full long before.
 _PIECES: Final = 64
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+_DEFAULT: Final = struct.pack("ii", 0, 0)
+_SO_COOKIE: Final = 57  # asm-generic/socket.h; the socket module does not have it
+_COOKIE: Final = struct.Struct("=Q")
 
 
 def send_some(connection: socket.socket, chunks: Sequence[bytes | memoryview]) -> int:
@@ -36,7 +39,18 @@ def peer_name(address: SocketAddress) -> str:
 
 
 def close(connection: socket.socket, *, reset: bool) -> None:
-    """Close in order, or so that the peer sees a reset (socket(7), SO_LINGER with a time of 0)."""
+    """Close in order, or so that the peer sees a reset."""
     if reset:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        set_reset(connection, on=True)
     connection.close()
+
+
+def set_reset(connection: socket.socket, *, on: bool) -> None:
+    """Choose whether it ends by a reset, whoever closes it last (socket(7), SO_LINGER with a time of 0)."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER if on else _DEFAULT)
+
+
+def cookie(connection: socket.socket) -> int:
+    """Give the kernel's number of a socket, which no other one has and every copy shares. Raises OSError."""
+    number: int = _COOKIE.unpack(connection.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, _COOKIE.size))[0]
+    return number

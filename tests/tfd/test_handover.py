@@ -1,0 +1,374 @@
+"""A restart of tfd, which leaves its connections to the next process: real processes on both sides of it."""
+
+import hashlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.dataplane import Location, backend, echo, receive_all, receive_exactly
+from tests.support.location_peer import LocationPeer
+from tests.support.product import Daemon, free_port
+from tests.support.service_manager import ServiceManager, service_manager
+from tests.support.waiting import wait_for
+
+Serve = Callable[[socket.socket], None]
+WAIT = 30.0
+
+
+@dataclass
+class Stage:
+    """A daemon under a service manager, a location, and the backends of its containers."""
+
+    daemon: Daemon
+    manager: ServiceManager
+    peer: LocationPeer
+    stack: ExitStack
+
+    def backend(self, serve: Serve) -> int:
+        """Start what runs behind a container's port, and give the port."""
+        return self.stack.enter_context(backend(serve))[1]
+
+    def configure(self, *listeners: str, container: str = '[container.web]\nimage = "nginx"\n') -> None:
+        """Write a file with these listeners."""
+        self.daemon.configure(container + "".join(listeners))
+
+    def start(self) -> None:
+        """Start the daemon and wait until it serves."""
+        self.daemon.start()
+        self.daemon.wait_ready()
+
+    def leave(self) -> None:
+        """End the daemon as `systemctl restart` does, and wait until it has ended."""
+        assert self.daemon.process is not None
+        self.daemon.signal(signal.SIGUSR2)
+        assert self.daemon.process.wait(WAIT) == 0
+
+    def restart(self) -> None:
+        """Have another process in its place."""
+        self.leave()
+        self.daemon.start()
+
+    def lines(self, text: str) -> list[str]:
+        """Give the log lines that have a text."""
+        return [line for line in self.daemon.lines() if text in line]
+
+    def listener(self, name: str = "") -> dict[str, Any]:
+        """Give the status of a listener, the first one without a name."""
+
+        def find() -> dict[str, Any] | None:
+            listeners: list[dict[str, Any]] = (self.daemon.status() or {"listeners": []})["listeners"]
+            return next((entry for entry in listeners if name in ("", entry["name"])), None)
+
+        found = wait_for(find, WAIT, f"listener {name}")
+        assert found is not None
+        return found
+
+
+def table(port: int, to: int, more: str = "") -> str:
+    """Give the lines of a listener."""
+    return f'[[listener]]\nbind = "127.0.0.1:{port}"\ncontainer = "web"\nport = {to}\n{more}'
+
+
+def connect(port: int) -> socket.socket:
+    """Connect to a listener."""
+    return socket.create_connection(("127.0.0.1", port), timeout=WAIT)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """Everything but the daemon's start."""
+    with ExitStack() as stack:
+        manager = stack.enter_context(service_manager(tmp_path))
+        location = Location()
+        location.start()
+        stack.callback(location.stop)
+        peer = stack.enter_context(LocationPeer(channels=location))
+        daemon = Daemon(tmp_path / "tfd")
+        daemon.prefix = manager.prefix()
+        stack.callback(daemon.stop)
+        daemon.join(peer.invite())
+        yield Stage(daemon, manager, peer, stack)
+
+
+def test_bytes_in_both_directions_are_neither_lost_nor_doubled(stage: Stage) -> None:
+    """Two restarts in the middle of transfers both ways: every hash is right, and nobody notices."""
+    size, count = 24 << 20, 4
+    content = os.urandom(size)
+    digest = hashlib.sha256(content).digest()
+    went_on = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        received = hashlib.sha256()
+        got = threading.Thread(target=lambda: _drain(connection, received, went_on))
+        got.start()
+        connection.sendall(content)
+        got.join()
+        connection.sendall(received.digest())
+
+    port = free_port()
+    stage.configure(table(port, stage.backend(serve)))
+    stage.start()
+    results: list[tuple[bytes, bytes]] = []
+
+    def client() -> None:
+        with connect(port) as connection:
+            sending = threading.Thread(target=lambda: _send(connection, content))
+            sending.start()
+            there, left = hashlib.sha256(), size
+            while left and (data := connection.recv(min(left, 65536))):
+                there.update(data)
+                left -= len(data)
+            sending.join()
+            results.append((there.digest(), receive_exactly(connection, 32)))
+
+    threads = [threading.Thread(target=client) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    assert went_on.wait(WAIT)
+    stage.restart()
+    wait_for(lambda: len(stage.lines("taken over")) == 1, WAIT, "the second process")
+    stage.restart()
+    for thread in threads:
+        thread.join(120)
+
+    assert results == [(digest, digest)] * count
+
+
+def _send(connection: socket.socket, content: bytes) -> None:
+    connection.sendall(content)
+    connection.shutdown(socket.SHUT_WR)
+
+
+def _drain(connection: socket.socket, received: "hashlib._Hash", went_on: threading.Event) -> None:
+    total = 0
+    while data := connection.recv(65536):
+        received.update(data)
+        total += len(data)
+        if total > 1 << 20:
+            went_on.set()
+
+
+def test_a_half_closed_connection_stays_half_closed(stage: Stage) -> None:
+    """The client's end was before the restart, the answer comes after it, and then the other end."""
+    go = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        question = receive_all(connection)
+        go.wait(WAIT)
+        connection.sendall(question[::-1])
+
+    port = free_port()
+    stage.configure(table(port, stage.backend(serve)))
+    stage.start()
+    with connect(port) as connection:
+        connection.sendall(b"question")
+        connection.shutdown(socket.SHUT_WR)
+        wait_for(lambda: stage.listener()["waiting"] == 0, WAIT, "the answer of the port")
+        stage.restart()
+        go.set()
+
+        assert receive_all(connection) == b"noitseuq"
+
+
+def test_the_end_of_what_the_container_says_goes_along(stage: Stage) -> None:
+    """The container's end was before the restart; the client still speaks to it afterwards."""
+    heard: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"hello")
+        connection.shutdown(socket.SHUT_WR)
+        heard.append(receive_all(connection))
+
+    port = free_port()
+    stage.configure(table(port, stage.backend(serve)))
+    stage.start()
+    with connect(port) as connection:
+        assert receive_all(connection) == b"hello"
+        stage.restart()
+        connection.sendall(b"goodbye")
+    wait_for(lambda: heard == [b"goodbye"], WAIT, "the client's last word")
+
+
+def test_a_peer_that_does_not_read_holds_nothing_up(stage: Stage) -> None:
+    """What no socket takes goes along as bytes: the hand-over waits for nobody, and no byte is lost."""
+    content = os.urandom(24 << 20)
+
+    def serve(connection: socket.socket) -> None:
+        connection.settimeout(WAIT)
+        connection.sendall(content)
+
+    port = free_port()
+    stage.configure(table(port, stage.backend(serve)))
+    stage.start()
+    with socket.socket() as connection:
+        connection.settimeout(WAIT)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        connection.connect(("127.0.0.1", port))
+        first = receive_exactly(connection, 1)
+        stage.restart()
+        rest = receive_all(connection)
+
+        assert (len(rest), first + rest == content) == (len(content) - 1, True)
+
+
+def test_a_held_connection_goes_along_with_its_remaining_time(stage: Stage) -> None:
+    """Without a container it is held by the second process as well, and served as soon as there is one."""
+    port = free_port()
+    listener = table(port, stage.backend(echo), 'connect_timeout = "60s"\n')
+    stage.configure(listener, container='[container.web]\nimage = "nginx"\nenabled = false\n')
+    stage.start()
+    with connect(port) as connection:
+        connection.sendall(b"patience")
+        wait_for(lambda: stage.listener()["waiting"] == 1, WAIT, "the connection to be held")
+        stage.restart()
+        assert stage.listener()["waiting"] == 1
+        stage.configure(listener)
+        stage.daemon.reload()
+
+        assert receive_exactly(connection, 8) == b"patience"
+
+
+def test_a_held_connection_is_refused_when_its_time_is_over(stage: Stage) -> None:
+    """A restart gives it no new time, and the refusal says which listener it was."""
+    port = free_port()
+    listener = table(port, 80, 'connect_timeout = "2s"\n')
+    stage.configure(listener, container='[container.web]\nimage = "nginx"\nenabled = false\n')
+    stage.start()
+    with connect(port) as connection:
+        wait_for(lambda: stage.listener()["waiting"] == 1, WAIT, "the connection to be held")
+        stage.restart()
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+    assert stage.lines("refused a connection after 2 s")
+
+
+def test_a_connection_outlives_its_listener(stage: Stage) -> None:
+    """A file without the listener and its container, read by the next process, ends no connection."""
+    gone, stays = free_port(), free_port()
+    to = stage.backend(echo)
+    stage.configure(table(gone, to), table(stays, to))
+    stage.start()
+    with connect(gone) as connection:
+        connection.sendall(b"before")
+        assert receive_exactly(connection, 6) == b"before"
+        stage.leave()
+        stage.configure(
+            table(stays, to).replace('"web"', '"other"'), container='[container.other]\nimage = "nginx"\n'
+        )
+        stage.start()
+        connection.sendall(b"after")
+
+        assert receive_exactly(connection, 5) == b"after"
+        with pytest.raises(ConnectionRefusedError):
+            connect(gone)
+        # The container is drained: it goes as soon as its last connection has ended, and no earlier.
+        assert stage.peer.called("container.stop") == []
+    wait_for(lambda: stage.peer.called("container.stop"), WAIT, "the container to be stopped")
+
+
+def test_the_counts_go_along(stage: Stage) -> None:
+    """A listener counts on: accepted connections, bytes, and those that are open."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    with connect(port) as first, connect(port) as second:
+        for connection in (first, second):
+            connection.sendall(b"12345")
+            assert receive_exactly(connection, 5) == b"12345"
+        stage.restart()
+        first.sendall(b"67")
+        assert receive_exactly(first, 2) == b"67"
+        counts = stage.listener()
+
+    assert (counts["total"], counts["open"]) == (2, 2)
+    assert (counts["bytes_in"], counts["bytes_out"]) == (12, 12)
+
+
+def test_who_connects_in_between_is_served_by_the_next(stage: Stage) -> None:
+    """While no process is there, clients queue."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    stage.leave()
+    with connect(port) as connection:
+        connection.sendall(b"early")
+        stage.daemon.start()
+
+        assert receive_exactly(connection, 5) == b"early"
+
+
+def test_a_restart_right_before_a_stop_signal_is_a_restart(stage: Stage) -> None:
+    """Systemd's SIGTERM may come at the same moment as the unit's SIGUSR2; the connection lives."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    with connect(port) as connection:
+        connection.sendall(b"a")
+        assert receive_exactly(connection, 1) == b"a"
+        stage.daemon.signal(signal.SIGSTOP)
+        stage.daemon.signal(signal.SIGUSR2)
+        stage.daemon.signal(signal.SIGTERM)
+        stage.daemon.signal(signal.SIGCONT)
+        assert stage.daemon.process is not None
+        assert stage.daemon.process.wait(WAIT) == 0
+        stage.daemon.start()
+        connection.sendall(b"b")
+
+        assert receive_exactly(connection, 1) == b"b"
+
+
+def test_a_stop_still_ends_connections(stage: Stage) -> None:
+    """SIGTERM alone: what is open gets its few seconds and is then reset; nothing is left for anybody."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    with connect(port) as connection:
+        connection.sendall(b"a")
+        assert receive_exactly(connection, 1) == b"a"
+        assert stage.daemon.stop() == 0
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+    wait_for(lambda: stage.manager.kept == [], WAIT, "the store to be empty")
+
+
+def test_no_key_and_no_content_is_in_the_log_and_nothing_is_on_disk(stage: Stage) -> None:
+    """The state lives in memory that has no name, and is forgotten once it was taken."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    with connect(port) as connection:
+        connection.sendall(b"a secret word")
+        assert receive_exactly(connection, 13) == b"a secret word"
+        stage.leave()
+        assert stage.manager.kept[:2] == ["handover-sockets", "handover-state"]
+        stage.start()
+    wait_for(lambda: len(stage.manager.kept) == 1, WAIT, "the state to be forgotten")
+    files = [path for path in stage.daemon.directory.rglob("*") if path.is_file()]
+
+    assert files
+    assert not any(b"secret word" in path.read_bytes() for path in files)
+
+
+def test_without_a_store_a_restart_is_an_ordinary_stop(stage: Stage) -> None:
+    """Under another init it is said once, and connections get their few seconds."""
+    port = free_port()
+    stage.daemon.prefix = ["env", "-u", "NOTIFY_SOCKET"]
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    with connect(port) as connection:
+        connection.sendall(b"a")
+        assert receive_exactly(connection, 1) == b"a"
+        stage.leave()
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+    assert len(stage.lines("nobody keeps")) == 1
