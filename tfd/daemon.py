@@ -80,6 +80,11 @@ class Daemon:
         self._is_kept = False
         self._loop = Loop(log)
         log.attend(self._loop)
+        # Before anything is taken over: a signal that comes meanwhile waits for the loop, and ends nothing.
+        self._loop.on_signal(signal.SIGHUP, self._reload)
+        self._loop.on_signal(signal.SIGTERM, self._stop)
+        self._loop.on_signal(signal.SIGINT, self._stop)
+        self._loop.on_signal(signal.SIGUSR2, self._hand_over)
         self._started = self._loaded = self._loop.now
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._supervisor = Supervisor(config, self._loop.now)
@@ -119,10 +124,6 @@ class Daemon:
 
     def serve(self) -> None:
         """Serve until a signal says to stop, and close everything."""
-        self._loop.on_signal(signal.SIGHUP, self._reload)
-        self._loop.on_signal(signal.SIGTERM, self._stop)
-        self._loop.on_signal(signal.SIGINT, self._stop)
-        self._loop.on_signal(signal.SIGUSR2, self._hand_over)
         config = self._config
         self._log.event(
             logged.STARTED,
@@ -319,6 +320,11 @@ class Daemon:
         self._loop.call_later(0, self._drain)
 
     def _drain(self) -> None:
+        if self._is_kept and not self._was_ready:
+            # systemd runs no ExecStop= while a service starts, so this may be a restart. Is it a stop, then
+            # systemd forgets what it keeps, which resets the connections.
+            self._hand_over()
+            return
         self._draining = True
         self._notifier.stopping()
         self._log.event(logged.STOPPING, "stopping; the containers run on")

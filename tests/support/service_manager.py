@@ -12,7 +12,7 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,6 +86,24 @@ class ServiceManager:
         with self._changed:
             told = self._changed.wait_for(lambda: any(m.startswith(message) for m in self.told), limit)
         assert told, f"not told within {limit} s: {message}; told: {self.told}"
+
+    def change(self, name: str, changed: Callable[[bytes], bytes]) -> None:
+        """Keep another memory (memfd_create(2)) in the place of the one under a name."""
+        with self._changed:
+            found = next(entry for entry in self._kept if entry[0] == name)
+            content = os.pread(found[1], os.fstat(found[1]).st_size, 0)
+            memory = os.memfd_create("changed", os.MFD_CLOEXEC)
+            with open(memory, "wb", closefd=False) as file:
+                file.write(changed(content))
+            os.close(found[1])
+            self._kept[self._kept.index(found)] = (name, memory, found[2])
+
+    def drop(self, name: str) -> None:
+        """Keep nothing under a name, as where the store was full."""
+        with self._changed:
+            for entry in [entry for entry in self._kept if entry[0] == name]:
+                os.close(entry[1])
+                self._kept.remove(entry)
 
     def close(self) -> None:
         """Let go of everything."""

@@ -18,9 +18,12 @@ from tests.support.location_peer import LocationPeer
 from tests.support.product import Daemon, free_port
 from tests.support.service_manager import ServiceManager, service_manager
 from tests.support.waiting import wait_for
+from tfd.protocol.errors import Code, CommandError
 
 Serve = Callable[[socket.socket], None]
 WAIT = 30.0
+
+pytestmark = pytest.mark.slow
 
 
 @dataclass
@@ -326,6 +329,23 @@ def test_a_restart_right_before_a_stop_signal_is_a_restart(stage: Stage) -> None
         assert receive_exactly(connection, 1) == b"b"
 
 
+def test_a_stop_signal_before_it_is_ready_leaves_connections_too(stage: Stage) -> None:
+    """While it starts, systemd runs no ExecStop=: a SIGTERM may mean a restart and is taken for one."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    (connection,) = opened(stage, port, 1)
+    stage.leave()
+    stage.peer.fail["container.list"] = CommandError(Code.ENGINE, "not now")
+    stage.daemon.start()
+    wait_for(lambda: stage.lines("taken over"), WAIT, "the second process")
+    assert stage.daemon.stop() == 0
+    stage.daemon.start()
+    connection.sendall(b"again")
+
+    assert receive_exactly(connection, 5) == b"again"
+
+
 def test_a_stop_still_ends_connections(stage: Stage) -> None:
     """SIGTERM alone: what is open gets its few seconds and is then reset; nothing is left for anybody."""
     port = free_port()
@@ -372,3 +392,176 @@ def test_without_a_store_a_restart_is_an_ordinary_stop(stage: Stage) -> None:
             connection.recv(1)
 
     assert len(stage.lines("nobody keeps")) == 1
+
+
+def test_restarts_at_many_points_of_a_transfer_change_nothing(stage: Stage) -> None:
+    """A client that reads a part, another process, the next part: all of it arrives in order."""
+    size, points = 12 << 20, 8
+    content = os.urandom(size)
+    echoed: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        connection.settimeout(WAIT)
+        reading = threading.Thread(target=lambda: echoed.append(receive_all(connection)))
+        reading.start()
+        connection.sendall(content)
+        connection.shutdown(socket.SHUT_WR)
+        reading.join()
+
+    port = free_port()
+    stage.configure(table(port, stage.backend(serve)))
+    stage.start()
+    received = b""
+    with connect(port) as connection:
+        for point in range(points):
+            connection.sendall(content[point * 1000 : point * 1000 + 1000])
+            received += receive_exactly(connection, size // (points + 1) + point)
+            stage.restart()
+            taken = point + 1
+            wait_for(lambda: len(stage.lines("taken over")) == taken, WAIT, "the next process")  # noqa: B023 - now
+        connection.shutdown(socket.SHUT_WR)
+        received += receive_all(connection)
+
+    assert hashlib.sha256(received).digest() == hashlib.sha256(content).digest()
+    wait_for(lambda: echoed == [content[: points * 1000]], WAIT, "what the client said")
+
+
+def opened(stage: Stage, port: int, count: int) -> list[socket.socket]:
+    """Give connections on which an answer has come."""
+    connections = [stage.stack.enter_context(connect(port)) for _ in range(count)]
+    for connection in connections:
+        connection.sendall(b"hello")
+    for connection in connections:
+        assert receive_exactly(connection, 5) == b"hello"
+    return connections
+
+
+def is_reset(connection: socket.socket) -> bool:
+    """Tell whether a connection ended by a reset, and not as if all had been said."""
+    try:
+        connection.recv(1)
+    except ConnectionResetError:
+        return True
+    return False
+
+
+def test_a_state_of_another_schema_keeps_the_listeners_and_tells_each_loss(stage: Stage) -> None:
+    """What cannot be read is reset with a line for each client, and the next client is served."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    connections = opened(stage, port, 3)
+    stage.leave()
+    stage.manager.change("handover-state", lambda state: state.replace(b" 1\n", b" 99\n", 1))
+    stage.daemon.start()
+
+    assert [is_reset(connection) for connection in connections] == [True] * 3
+    opened(stage, port, 1)
+    assert stage.lines("left has schema 99, this one reads 1")
+    for connection in connections:
+        assert len(stage.lines(f"a connection from 127.0.0.1:{connection.getsockname()[1]} was reset")) == 1
+
+
+def test_a_state_cut_short_ends_what_is_missing_alone(stage: Stage) -> None:
+    """The connections before the cut go on, the others are reset, and the start succeeds."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    connections = opened(stage, port, 4)
+    stage.leave()
+    stage.manager.change("handover-state", lambda state: state[: len(state) * 2 // 3])
+    stage.daemon.start()
+    wait_for(lambda: stage.lines("taken over"), WAIT, "the second process")
+    alive = 0
+    for connection in connections:
+        try:
+            connection.sendall(b"again")
+            alive += receive_exactly(connection, 5) == b"again"
+        except ConnectionResetError:
+            pass
+
+    assert 0 < alive < 4
+    assert len(stage.lines("was reset in the restart")) == 4 - alive
+    opened(stage, port, 1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_state_never_hinders_the_start(stage: Stage, seed: int) -> None:
+    """Whatever bytes are in it, the listeners serve, and no process ends."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    opened(stage, port, 2)
+    stage.leave()
+
+    def damage(state: bytes) -> bytes:
+        changed = bytearray(state)
+        line = state.index(b"\n") + 1
+        for at in range(line + seed, len(changed), 7 + 6 * seed):
+            changed[at] ^= 1 << (at % 8)
+        return bytes(changed)
+
+    stage.manager.change("handover-state", damage)
+    stage.daemon.start()
+
+    opened(stage, port, 1)
+    assert not stage.lines("a defect of tfd")
+
+
+@pytest.mark.parametrize("name", ["handover-state", "handover-sockets"])
+def test_half_of_it_is_nothing(stage: Stage, name: str) -> None:
+    """Sockets without their state are reset, a state without sockets is told; new clients are served."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    (connection,) = opened(stage, port, 1)
+    stage.leave()
+    stage.manager.drop(name)
+    stage.daemon.start()
+
+    assert is_reset(connection)
+    opened(stage, port, 1)
+    assert stage.lines("was reset in the restart")
+
+
+def test_a_state_that_nobody_takes_ends_connections_by_a_reset(stage: Stage) -> None:
+    """No client ever takes a lost hand-over for the end of what was said."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    (connection,) = opened(stage, port, 1)
+    stage.leave()
+    for name in ("handover-state", "handover-sockets"):
+        stage.manager.drop(name)
+
+    assert is_reset(connection)
+
+
+def test_a_process_that_dies_in_between_takes_nobody_along_twice(stage: Stage) -> None:
+    """Killed after it took over, the next one serves new clients; the former connections are reset."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    (connection,) = opened(stage, port, 1)
+    stage.restart()
+    wait_for(lambda: stage.lines("taken over"), WAIT, "the second process")
+    stage.daemon.kill()
+    stage.daemon.start()
+    opened(stage, port, 1)
+
+    assert is_reset(connection)
+
+
+def test_a_thousand_connections_go_along(stage: Stage) -> None:
+    """Each of them still answers."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    connections = opened(stage, port, 1000)
+    stage.restart()
+    for connection in connections:
+        connection.sendall(b"again")
+    for connection in connections:
+        assert receive_exactly(connection, 5) == b"again"
+
+    assert stage.lines("1000 connections were taken over")

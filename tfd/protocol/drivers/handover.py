@@ -2,10 +2,8 @@
 
 The service manager compares each descriptor that it is to keep with all that it has, so thousands would hold
 it up. Hence the sockets wait in the queue of one pair of Unix sockets (unix(7), SCM_RIGHTS), and two
-descriptors are kept: the receiving end, and the memory.
-
-Until it is claimed, a socket in flight ends by a reset (socket(7), SO_LINGER with a time of 0), whoever loses
-it: to its peer, an end in order would be the end of the data.
+descriptors are kept: the receiving end, and the memory. Each socket is found again by its cookie, so that a
+mix-up can only lose what it mixes up.
 """
 
 import fcntl
@@ -16,7 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tfd.protocol import handover
-from tfd.protocol.drivers.relaying.sockets import cookie, set_reset
+from tfd.protocol.drivers.relaying.sockets import cookie
 from tfd.protocol.drivers.systemd.inherited import Inherited
 from tfd.protocol.drivers.systemd.notify import MOST_AT_ONCE, Notifier
 from tfd.protocol.handover import HandOverError
@@ -66,8 +64,6 @@ class Outgoing:
         if self._full or not self._write(handover.frame(record)):
             self._full = True
             return False
-        for found in sockets:
-            set_reset(found, on=True)
         self._waiting += sockets
         self._roles += (_PLAIN if plain is not None else b"") + (_CHANNEL if channel is not None else b"")
         return True
@@ -141,7 +137,6 @@ class Incoming:
         """Give the socket with that cookie, non-blocking; None where it has not come."""
         _, found = self._sockets.pop(number, (b"", None)) if number is not None else (b"", None)
         if found is not None:
-            set_reset(found, on=False)
             found.setblocking(False)
         return found
 

@@ -39,9 +39,8 @@ def peer_name(address: SocketAddress) -> str:
 
 
 def close(connection: socket.socket, *, reset: bool) -> None:
-    """Close in order, or so that the peer sees a reset."""
-    if reset:
-        set_reset(connection, on=True)
+    """Close in order, or so that the peer sees a reset, whatever it was to see before."""
+    set_reset(connection, on=reset)
     connection.close()
 
 
