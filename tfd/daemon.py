@@ -301,7 +301,8 @@ class Daemon:
             "listeners": document.listeners(self._config, proxy.statistics()),
             "containers": document.containers(reports, now),
             "locations": document.locations(joined, now),
-            "queues": proxy.queued(),
+            "queues": {**proxy.queued(), "log": self._log.queued},
+            "log": {"lost": self._log.lost},
         }
 
     def _answer_accounts(self) -> str:

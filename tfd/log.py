@@ -138,6 +138,8 @@ class Log:
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._dropped = 0
+        self.lost = 0
+        """Lines that were dropped since the start, told or not."""
         self._limited: dict[str, tuple[float, int]] = {}
         self._loop: Loop | None = None
         self._timer: Timer | None = None
@@ -162,6 +164,11 @@ class Log:
     def behind(self) -> bool:
         """Whether lines wait, because the sink takes none at present."""
         return bool(self._waiting)
+
+    @property
+    def queued(self) -> int:
+        """Bytes of the lines that wait."""
+        return self._size
 
     def event(self, what: Kind | str, message: str, **fields: object) -> None:
         """Write one event.
@@ -211,6 +218,7 @@ class Log:
             return
         if self._size + len(data) > WAITING_LIMIT:
             self._dropped += 1
+            self.lost += 1
             return
         self._waiting.append(data)
         self._size += len(data)

@@ -13,6 +13,7 @@ import pytest
 from tests.support.location_peer import LocationPeer
 from tests.support.product import Daemon, free_port
 from tests.support.waiting import wait_for
+from tests.tfd.metrics.documents import document
 
 SECRET = "correct-horse-battery-staple"
 WEB = f'[container.web]\nimage = "nginx"\nenvironment = {{ PASSWORD = "{SECRET}" }}\n'
@@ -28,6 +29,15 @@ def get(port: int, path: str) -> tuple[int, str]:
         return response.status, response.read().decode()
     finally:
         connection.close()
+
+
+def keys_of(value: object, path: str = "") -> set[str]:
+    """Give the paths of all keys of a document, but for reasons, of which there are counts."""
+    if isinstance(value, list):
+        return {path}.union(*(keys_of(inner, path) for inner in value))
+    if not isinstance(value, dict) or path.endswith(".refused"):
+        return {path}
+    return set().union(*(keys_of(inner, f"{path}.{key}") for key, inner in value.items()))
 
 
 def answers(port: int) -> bool:
@@ -193,6 +203,18 @@ def test_without_the_table_nothing_is_loaded_or_served(daemon: Daemon) -> None:
     wait_for(lambda: not answers(port), 20, "the end of it")
 
     socket.create_server(("127.0.0.1", port)).close()
+
+
+def test_the_documents_of_other_tests_are_like_a_real_one(daemon: Daemon) -> None:
+    """Key by key: what is shown of theirs is shown of this one."""
+    daemon.configure(WEB + listener(free_port()))
+    daemon.start()
+    with LocationPeer() as peer:
+        wait_for(daemon.status, 20, "the daemon")
+        daemon.join(peer.invite())
+        told = daemon.wait_ready()
+
+    assert keys_of(told) == keys_of(document())
 
 
 def test_events_are_those_of_the_log(daemon: Daemon) -> None:

@@ -82,7 +82,7 @@ _PROCESS: Final = {
     "process_start_time_seconds": "When the process was started, as Unix time.",
     "process_cpu_seconds_total": "Processor time of the process, user and system.",
     "process_resident_memory_bytes": "Memory of the process that is in RAM.",
-    "process_open_fds": "File descriptors that are open.",
+    "process_open_fds": "Open file descriptors; before Linux 6.2 the lowest free number, which is near.",
     "process_max_fds": "File descriptors that may be open (LimitNOFILE=).",
 }
 
@@ -196,7 +196,7 @@ FAMILIES: Final = (
     Family(
         "tfd_queue_bytes",
         "gauge",
-        "Bytes that were received and wait to be sent: to clients, or over channels to containers.",
+        "Bytes that wait to be sent: to clients, over channels to containers, to the log.",
         ("queue",),
         _queues,
     ),
@@ -206,6 +206,13 @@ FAMILIES: Final = (
         "How late the loop came to a timer that is set every second.",
         ("le",),
         lambda seen: seen.lag,
+    ),
+    Family(
+        "tfd_log_lines_lost_total",
+        "counter",
+        "Lines that were dropped because the log took none for too long.",
+        (),
+        lambda seen: _one(seen.document["log"]["lost"]),
     ),
     Family(
         "tfd_reloads_total",

@@ -26,7 +26,15 @@ def _resident() -> int:
 
 
 def _open_descriptors() -> int:
+    """Give their number without looking at each: with 20,000, a list of them took 28 to 125 ms here."""
     try:
-        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - pathlib is large
+        # Linux 6.2 and later tell it as the directory's size (proc_pid_fd(5)), earlier ones 0.
+        number = os.stat("/proc/self/fd").st_size  # noqa: PTH116 - pathlib is large
+        if number:
+            return number
+        # The lowest number that is free: all below it are open, and few above it.
+        number = os.open("/", os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return 0
+    os.close(number)
+    return number

@@ -72,5 +72,6 @@ def document(
                 "error": text,
             }
         ],
-        "queues": {"clients": 5, "channels": 7},
+        "queues": {"clients": 5, "channels": 7, "log": 9},
+        "log": {"lost": 2},
     }
