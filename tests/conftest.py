@@ -18,6 +18,7 @@ from tests.support.debian import (
     TRIXIE,
     Release,
     build_bare,
+    build_packages,
     install_programs,
     layered,
     shared,
@@ -55,6 +56,15 @@ def trixie(shelf: Path) -> Iterator[Path]:
     """The tree of a Debian 13, likewise."""
     with _bare(TRIXIE, shelf) as root:
         yield root
+
+
+@pytest.fixture(scope="session")
+def packages(shelf: Path) -> Iterator[Path]:
+    """A directory with our Debian packages."""
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not installed")
+    with shared(shelf / "packages", build_packages) as directory:
+        yield directory
 
 
 @pytest.fixture(scope="session")

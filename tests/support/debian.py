@@ -18,12 +18,16 @@ COMMAND_LIMIT = 120
 BARE = ("systemd-sysv", "dbus", "procps", "curl")
 """What a machine has before anything of ours is there."""
 
+SMALL = ("python3-zmq", "python3-nacl", "python3-msgpack", "python3-systemd", "python3-sdnotify")
+"""What tfd's package depends on."""
+
 DEPENDENCIES = (
-    *("python3-zmq", "python3-nacl", "python3-msgpack", "python3-systemd", "python3-sdnotify"),
+    *SMALL,
     *("python3-toml", "python3-aiohttp", "python3-asyncssh", "python3-tqdm"),
-    *("python3-cryptography", "python3-dnspython", "nftables", "iproute2"),
+    *("python3-cryptography", "python3-dnspython", "nftables"),
+    *("busybox-static", "skopeo", "umoci", "zstd", "iproute2"),
 )
-"""What our packages depend on; their archives lie in apt's cache, so that installing needs no network."""
+"""What all our packages depend on."""
 
 COMFORTS = ("sudo", "man-db", "openssh-server")
 """What users of an installed machine have besides."""
@@ -46,13 +50,14 @@ TRIXIE = Release("trixie", 13)
 
 def build_bare(release: Release, root: Path) -> None:
     """Make the tree of a release with systemd, and with our dependencies' archives in apt's cache."""
-    download = f"apt-get --yes --quiet --download-only install {' '.join(DEPENDENCIES + COMFORTS)}"
+    apt = "APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get --yes -qq --download-only install"
     subprocess.run(
         [
             *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(BARE)}"),
             # The lists and the archives stay, so that the machine installs without a network.
             *("--skip=cleanup/apt", '--customize-hook=chroot "$1" apt-get clean'),
-            f"--customize-hook=APT_CONFIG=$MMDEBSTRAP_APT_CONFIG {download}",
+            f"--customize-hook={apt} --install-recommends {' '.join(SMALL)}",
+            f"--customize-hook={apt} {' '.join(DEPENDENCIES + COMFORTS)}",
             *("--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/doc/*"),
             *("--dpkgopt=path-exclude=/usr/share/locale/*", release.codename, os.fspath(root)),
             f"deb [signed-by={KEYRING}] {_mirror()} {release.codename} main",
@@ -77,6 +82,17 @@ def _mirror() -> str:
     ).stdout.split()
     assert targets, "apt of this machine has no sources of Debian"
     return targets[0]
+
+
+def build_packages(directory: Path, version: str = "") -> None:
+    """Build our Debian packages, as `version` where that is given."""
+    options = ["--version", version] if version else []
+    subprocess.run(
+        [TREE / "packaging/build-deb", *options, directory],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=BUILD_LIMIT,
+    )
 
 
 def install_programs(root: Path) -> None:
