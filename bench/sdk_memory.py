@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.support.images import archive, busybox_image, layer, oci_files
 from tests.support.product import Location
 from tests.support.user import NO_ENGINE
 from tests.support.waiting import wait_for
+from tfd.protocol.drivers.memory import QUIET
 from tflocation.development import PrivateEngine
 
 PROMISE = 17_000_000
@@ -80,6 +82,7 @@ def measured(python: str, port: int, location: Location, directory: Path) -> str
         process = subprocess.Popen([python, "-c", program], env=environment, stderr=subprocess.DEVNULL)
         try:
             wait_for(lambda: _served(port), LIMIT, f"the page on port {port}")
+            time.sleep(2 * QUIET)
             report = _report(process.pid)
         finally:
             process.terminate()

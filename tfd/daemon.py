@@ -20,6 +20,7 @@ from tfd.protocol.address import Address
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.drivers.link import Link
 from tfd.protocol.drivers.loop import Loop
+from tfd.protocol.drivers.memory import Thrift
 from tfd.protocol.drivers.systemd.inherited import Inherited, take_inherited
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.drivers.systemd.notify import Notifier
@@ -79,6 +80,7 @@ class Daemon:
         self._draining = False
         self._is_kept = False
         self._loop = Loop(log)
+        self._thrift = Thrift(self._loop)
         log.attend(self._loop)
         # Before anything is taken over: a signal that comes meanwhile waits for the loop, and ends nothing.
         self._loop.on_signal(signal.SIGHUP, self._reload)
@@ -151,6 +153,7 @@ class Daemon:
     def _decided(self) -> None:
         if not self._was_ready and self._supervisor.ready():
             self._was_ready = True
+            self._thrift.stirred()
             self._notifier.ready()
             message = "ready: every listener is bound, every declared container had its chance"
             self._log.event(logged.READY, message)
@@ -186,6 +189,7 @@ class Daemon:
             message = "the configuration was not reloaded: the one before stays in force"
             self._log.event(logged.RELOAD_REFUSED, message, reason=lines[0])
         finally:
+            self._thrift.stirred()
             self._read_accounts()
             self._notifier.status(self._summary())
             if self._was_ready:

@@ -18,6 +18,7 @@ from tfd.protocol import __version__
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.drivers.link import Answer, Failure, Link
 from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.drivers.memory import Thrift
 from tfd.protocol.drivers.transport import Keys
 from tfd.protocol.errors import Code
 from tfd.protocol.events import Welcome
@@ -125,6 +126,7 @@ class Connection:
         self._closed = False
         self.log = LinkLog()
         self.loop = Loop(self.log)
+        self._thrift = Thrift(self.loop)
         self.callbacks = Callbacks(f"Callbacks of {account.name}", owner.callback_failed)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.link = Link(
@@ -236,6 +238,7 @@ class Connection:
         self, name: str, params: Mapping[str, Any], timeout: float, done: Callable[[Answer], None]
     ) -> None:
         """Ask for a command without waiting: `done` gets the answer or a Failure. In the loop's thread."""
+        self._thrift.stirred()
         if self._ended is not None:
             done(Failure(Code.UNAVAILABLE, str(self._ended)))
         else:

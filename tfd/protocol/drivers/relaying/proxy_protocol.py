@@ -3,11 +3,15 @@
 Source: haproxy's doc/proxy-protocol.txt, versions 1 (section 2.1) and 2 (section 2.2). No I/O.
 """
 
+from __future__ import annotations
+
 import os
 import socket
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _VERSION_2_PROXY: Final = b"\x21"
@@ -66,6 +70,8 @@ def _unix_path(address: SocketAddress) -> bytes:
 
 def bare_address(text: str) -> IPv4Address | IPv6Address:
     """Give an address as clients know it: no scope, and IPv4 where a socket for both has mapped it."""
+    from ipaddress import IPv6Address, ip_address  # 0.3 MB, for those who allow or tell addresses
+
     address = ip_address(text.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped
@@ -73,6 +79,8 @@ def bare_address(text: str) -> IPv4Address | IPv6Address:
 
 
 def _as_v6(address: IPv4Address | IPv6Address) -> IPv6Address:
+    from ipaddress import IPv6Address
+
     if isinstance(address, IPv6Address):
         return address
     return IPv6Address(b"\0" * 10 + b"\xff\xff" + socket.inet_aton(str(address)))
