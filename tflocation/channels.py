@@ -10,15 +10,19 @@ import logging
 import math
 import socket
 from collections import Counter
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Final
 
 from tfd.protocol.channel import OPENING_SIZE, ChannelError, parse_opening
+from tfd.protocol.drivers.relaying.sockets import cookie
+from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_INTERVAL
-from tfd.protocol.relay import State
+from tfd.protocol.relay import Relay, State
 from tflocation.logs import RateLimited
 from tflocation.relaying import OpenPipe, UsedChannel, new_buffer
-from tflocation.tickets import PortTarget, Refusal, Tickets
+from tflocation.suspended import SuspendedChannel, SuspendedNewcomer
+from tflocation.tickets import Grant, PortTarget, Refusal, Tickets
 
 TICKET_LIMIT: Final = 30.0
 """Seconds in which a connection must present a ticket."""
@@ -30,6 +34,9 @@ _ACCEPTS_AT_ONCE: Final = 64
 _PAUSE: Final = 0.5
 _CHECK_SLICES: Final = 10
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+Suspended = SuspendedChannel | SuspendedNewcomer
 
 
 class ChannelServer:
@@ -59,6 +66,10 @@ class ChannelServer:
         self._open_pipe = open_pipe
         self._buffer = new_buffer()
         self._listening: list[socket.socket] = []
+        self._kept: KeptListeners | None = None
+        self._names: list[str] = []
+        self._unverified: set[UsedChannel] = set()
+        self._verified = False
         self._unticketed: dict[socket.socket, _Unticketed] = {}
         self._channels: set[UsedChannel] = set()
         self._unchecked: list[UsedChannel] = []
@@ -74,13 +85,21 @@ class ChannelServer:
         """The ports that the listening sockets have."""
         return [int(listening.getsockname()[1]) for listening in self._listening]
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen on all addresses of `host`; an empty one is all of this machine. Raises OSError."""
+    async def start(self, host: str, port: int, kept: KeptListeners | None = None) -> None:
+        """Listen on all addresses of `host`; an empty one is all of this machine. Raises OSError.
+
+        With `kept`, the sockets outlive the process, and those of the process before are taken over.
+        """
         loop = asyncio.get_running_loop()
+        self._kept = kept
         found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, _, _, _, address in dict.fromkeys(found):
-                self._listening.append(_listen(family, address))
+                before = kept.find(family, address) if kept is not None else None
+                listening = before.socket if before is not None else _listen(family, address)
+                self._listening.append(listening)
+                if kept is not None:
+                    self._names.append(before.name if before is not None else kept.keep(listening))
         except OSError:
             self._stop_listening()
             raise
@@ -104,6 +123,54 @@ class ChannelServer:
             ]
         )
 
+    def suspend(self) -> Iterator[tuple[Suspended, socket.socket | None, socket.socket]]:
+        """Give away the channels to containers' ports, and who has presented no ticket; serve nobody.
+
+        Each comes with the container's socket, where there is one, and the channel's.
+        """
+        self._names.clear()
+        self._stop_listening()
+        for newcomer in list(self._unticketed.values()):
+            newcomer.leave()
+            state = SuspendedNewcomer(newcomer.opening, cookie(newcomer.connection))
+            yield state, None, newcomer.connection
+        for channel in list(self._channels):
+            try:
+                suspended = channel.suspend()
+            except OSError:
+                channel.abort()
+                continue
+            if suspended is not None:
+                yield suspended
+
+    def await_ticket(self, state: SuspendedNewcomer, connection: socket.socket) -> None:
+        """Go on with a connection that had presented no ticket."""
+        self._await_ticket(connection, state.opening)
+
+    def go_on(self, state: SuspendedChannel, plain: socket.socket, channel: socket.socket) -> None:
+        """Go on with a channel of the process before. Raises UsageError where its state is none."""
+        relay = Relay.resume(state.relay)
+        grant = Grant(b"", b"", "", state.account, state.container, state.target, 0.0)
+        used = self._use(grant, relay, channel)
+        self._unverified.add(used)
+        used.go_on(plain, plain_gone=state.plain_gone)
+
+    def verify(self, containers: Set[tuple[str, str]]) -> None:
+        """End, once, what was taken over and leads to what went while no process was here.
+
+        `containers` are those that there are, each with its account before it.
+        """
+        if self._verified:
+            return
+        self._verified = True
+
+        def is_gone(grant: Grant) -> bool:
+            return (grant.account, grant.container) not in containers
+
+        self._tickets.withdraw(is_gone)
+        self._abort([channel for channel in self._unverified if is_gone(channel.grant)])
+        self._unverified.clear()
+
     def close(self) -> None:
         """Stop listening and reset all channels."""
         if self._timer is not None:
@@ -123,7 +190,10 @@ class ChannelServer:
         for listening in self._listening:
             asyncio.get_running_loop().remove_reader(listening)
             listening.close()
-        self._listening = []
+        for name in self._names:
+            assert self._kept is not None
+            self._kept.forget(name)
+        self._listening, self._names = [], []
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPTS_AT_ONCE):
@@ -193,12 +263,18 @@ class ChannelServer:
             newcomer.close()
             return
         newcomer.leave()
-        channel = UsedChannel(loop, self._buffer, answer, newcomer.connection, self._open_pipe, self._ended)
+        relay = Relay.answer(answer.key, answer.cipher)
+        self._use(answer, relay, newcomer.connection).start(rest)
+
+    def _use(self, grant: Grant, relay: Relay, connection: socket.socket) -> UsedChannel:
+        loop = asyncio.get_running_loop()
+        channel = UsedChannel(loop, self._buffer, grant, relay, connection, self._open_pipe, self._ended)
         self._channels.add(channel)
-        channel.start(rest)
+        return channel
 
     def _ended(self, channel: UsedChannel, reusable: socket.socket | None) -> None:
         self._channels.discard(channel)
+        self._unverified.discard(channel)
         relay, grant = channel.relay, channel.grant
         if relay.state is State.REFUSED:
             self._counters["channels-refused"] += 1
@@ -233,14 +309,14 @@ class ChannelServer:
 class _Unticketed:
     """A connection that has not presented a ticket yet."""
 
-    __slots__ = ("_opening", "_server", "connection", "until")
+    __slots__ = ("_server", "connection", "opening", "until")
 
     def __init__(self, server: ChannelServer, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         self.connection = connection
         self.until = loop.time() + TICKET_LIMIT
         self._server = server
-        self._opening = b""
+        self.opening = b""
         loop.add_reader(connection, self._read)
 
     @property
@@ -265,7 +341,7 @@ class _Unticketed:
     def _read(self) -> None:
         try:
             # No byte more than the opening: what follows is the channel's.
-            data = self.connection.recv(OPENING_SIZE - len(self._opening))
+            data = self.connection.recv(OPENING_SIZE - len(self.opening))
         except BlockingIOError:
             return
         except OSError:
@@ -277,9 +353,9 @@ class _Unticketed:
 
     def take(self, data: bytes) -> None:
         """Take the next bytes; only a channel's connection that is used again gives more than the opening."""
-        self._opening += data
-        if len(self._opening) >= OPENING_SIZE:
-            self._server.presented(self, self._opening[:OPENING_SIZE], self._opening[OPENING_SIZE:])
+        self.opening += data
+        if len(self.opening) >= OPENING_SIZE:
+            self._server.presented(self, self.opening[:OPENING_SIZE], self.opening[OPENING_SIZE:])
 
 
 def _listen(family: int, address: tuple[object, ...]) -> socket.socket:

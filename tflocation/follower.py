@@ -132,6 +132,14 @@ class Follower:
     async def _refresh_all(self) -> None:
         await self.refresh_accounts()
         await self._services.relist()
+        accounts = self._services.accounts.book.accounts
+        self._services.channels.verify(
+            {
+                (container.account, container.id)
+                for container in self._services.inventory.all()
+                if container.account in accounts and not accounts[container.account].revoked
+            }
+        )
         await connections.apply(self._services)
         if self._services.observers():
             await volumes.refresh(self._services)

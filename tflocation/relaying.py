@@ -7,13 +7,15 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
 from collections.abc import Callable
 from typing import Final
 
 from tfd.protocol.channel import MAX_FRAME
+from tfd.protocol.drivers.relaying.sockets import cookie, send_some, set_reset
 from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, SILENCE, is_dead
 from tfd.protocol.relay import LAST_STATES, READ_SIZE, Relay, State
+from tflocation.socketwatch import Watch
+from tflocation.suspended import SuspendedChannel
 from tflocation.tickets import Grant, PipeTarget, PortTarget
 
 CONNECT_LIMIT: Final = 5.0
@@ -21,8 +23,6 @@ CONNECT_LIMIT: Final = 5.0
 
 # A refusal that is followed by a reset would be lost with it: the opener gets this long to read it and close.
 _FAREWELL: Final = 5.0
-_PIECES: Final = 64
-_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 OpenPipe = Callable[[bytes], socket.socket | None]
@@ -34,55 +34,14 @@ def new_buffer() -> memoryview:
     return memoryview(bytearray(2 * MAX_FRAME))
 
 
-class Watch:
-    """What asyncio watches one socket for."""
-
-    __slots__ = ("_loop", "_on_read", "_on_write", "_reads", "_writes", "socket")
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        connection: socket.socket,
-        on_read: Callable[[], None],
-        on_write: Callable[[], None],
-    ) -> None:
-        self.socket = connection
-        self._loop = loop
-        self._on_read = on_read
-        self._on_write = on_write
-        self._reads = False
-        self._writes = False
-
-    def want(self, *, read: bool, write: bool) -> None:
-        """Watch for exactly this from now on."""
-        if read != self._reads:
-            self._reads = read
-            if read:
-                self._loop.add_reader(self.socket, self._on_read)
-            else:
-                self._loop.remove_reader(self.socket)
-        if write != self._writes:
-            self._writes = write
-            if write:
-                self._loop.add_writer(self.socket, self._on_write)
-            else:
-                self._loop.remove_writer(self.socket)
-
-    def close(self, *, reset: bool = False) -> None:
-        """Watch no more, and close: in order, or by a reset (socket(7), SO_LINGER with a time of 0)."""
-        self.want(read=False, write=False)
-        if reset:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.socket.close()
-
-
 class UsedChannel:
-    """One channel from its ticket to its end. Once started, it works without being asked.
+    """One channel from its ticket to its end. From `start` or `go_on` it works without being asked.
 
     Args:
         loop: the running loop.
         buffer: see `new_buffer`.
         grant: the ticket that was presented.
+        relay: where it begins or goes on.
         channel: the socket that presented it, non-blocking; this object's from now on.
         open_pipe: connects a channel whose ticket leads to a pipe.
         ended: called once with this object, and with the socket where it may carry the next channel.
@@ -107,12 +66,13 @@ class UsedChannel:
         loop: asyncio.AbstractEventLoop,
         buffer: memoryview,
         grant: Grant,
+        relay: Relay,
         channel: socket.socket,
         open_pipe: OpenPipe,
         ended: "Callable[[UsedChannel, socket.socket | None], None]",
     ) -> None:
         self.grant = grant
-        self.relay = Relay.answer(grant.key, grant.cipher)
+        self.relay = relay
         self._loop = loop
         self._buffer = buffer
         self._open_pipe = open_pipe
@@ -144,6 +104,45 @@ class UsedChannel:
                 self.relay.channel_lost(f"the opener has been silent for {SILENCE:g} s")
                 self._settle()
 
+    # From one process to the next.
+
+    def suspend(self) -> tuple[SuspendedChannel, socket.socket, socket.socket] | None:
+        """Give away its state, the container's socket and the channel's; it does nothing any more.
+
+        None, and it ends here, where it leads to a pipe or nothing is left to go on with. Raises OSError for
+        a broken socket.
+        """
+        grant, relay = self.grant, self.relay
+        carried = relay.state not in LAST_STATES or relay.state is State.FINISHED
+        if (
+            self._channel is None
+            or self._plain is None
+            or not carried
+            or not isinstance(grant.target, PortTarget)
+        ):
+            self.abort()
+            return None
+        plain, channel = self._plain.socket, self._channel.socket
+        numbers = cookie(plain), cookie(channel)
+        state = SuspendedChannel(
+            grant.account, grant.container, grant.target, self._plain_gone, relay.suspend(), *numbers
+        )
+        self._stop_timer()
+        for watch in (self._plain, self._channel):
+            watch.want(read=False, write=False)
+        self._plain = self._channel = None
+        self._ended(self, None)
+        return state, plain, channel
+
+    def go_on(self, plain: socket.socket, *, plain_gone: bool) -> None:
+        """Go on as the process before left it; `plain` leads to the container's port."""
+        self._plain_gone = plain_gone
+        if self.relay.is_opening:
+            self._await(plain)
+        else:
+            self._plain = Watch(self._loop, plain, self._read_plain, self._write_plain)
+        self._settle()
+
     # What the ticket leads to.
 
     def _connect_pipe(self, target: PipeTarget) -> None:
@@ -158,6 +157,8 @@ class UsedChannel:
         try:
             connection = socket.socket(socket.AF_INET6 if ":" in target.ip else socket.AF_INET)
             connection.setblocking(False)
+            # Unless it is closed in order: see the client's end, tfd.protocol.drivers.relaying.connection.
+            set_reset(connection, on=True)
             # The container's machine may vanish too (another node of a cluster).
             for option in CHANNEL_OPTIONS:
                 connection.setsockopt(*option)
@@ -170,6 +171,9 @@ class UsedChannel:
             self._refuse(error.strerror or str(error))
             return
         assert connection is not None
+        self._await(connection)
+
+    def _await(self, connection: socket.socket) -> None:
         self._plain = Watch(self._loop, connection, self._read_plain, self._connected)
         self._plain.want(read=False, write=True)
         self._timer = self._loop.call_later(CONNECT_LIMIT, self._too_late)
@@ -268,7 +272,7 @@ class UsedChannel:
         if not relay.to_plain or self._plain is None or relay.is_opening:
             return
         try:
-            count = _send(self._plain.socket, relay.to_plain)
+            count = send_some(self._plain.socket, relay.to_plain)
         except BlockingIOError:
             return
         except OSError:
@@ -287,7 +291,7 @@ class UsedChannel:
         if not relay.to_channel or self._channel is None:
             return
         try:
-            count = _send(self._channel.socket, relay.to_channel)
+            count = send_some(self._channel.socket, relay.to_channel)
         except BlockingIOError:
             return
         except OSError:
@@ -309,7 +313,7 @@ class UsedChannel:
         if relay.must_reset_plain or relay.state is State.UNANSWERED:
             if relay.to_plain and self._plain is not None and relay.state is not State.UNANSWERED:
                 with contextlib.suppress(OSError):
-                    _send(self._plain.socket, relay.to_plain)
+                    send_some(self._plain.socket, relay.to_plain)
             self._end(None)
             return
         if relay.state is State.RESETTING and self._plain is not None:
@@ -353,9 +357,3 @@ class UsedChannel:
         else:
             channel.want(read=False, write=False)
         self._ended(self, reusable)
-
-
-def _send(connection: socket.socket, chunks: list[bytes | memoryview]) -> int:
-    if len(chunks) == 1:
-        return connection.send(chunks[0])
-    return connection.sendmsg(chunks[:_PIECES])

@@ -2,21 +2,23 @@
 
 import asyncio
 import logging
-import os
 import resource
 import signal
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-import sdnotify
 import zmq
 
 from tfd.protocol import keys
+from tfd.protocol.drivers.systemd.inherited import Inherited, take_inherited
+from tfd.protocol.drivers.systemd.listeners import KeptListeners
+from tfd.protocol.drivers.systemd.notify import Notifier
 from tfd.protocol.errors import KeyFileError
 from tflocation import config as settings
+from tflocation import handover
 from tflocation.accounts import Accounts
 from tflocation.channels import ChannelServer
 from tflocation.commands.call import Services
@@ -88,17 +90,29 @@ class Service:
         engine: what runs the containers.
         state: the directory of its key pair and cache.
         runtime: the socket for commands on this machine.
+        inherited: what systemd passed to this process.
 
     Raises StartError where its key pair cannot be used.
 
     """
 
-    def __init__(self, config: Config, path: Path, engine: Engine, state: Path, runtime: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        path: Path,
+        engine: Engine,
+        state: Path,
+        runtime: Path,
+        inherited: Inherited | None = None,
+    ) -> None:
         self._path = path
         self._config = config
         self._stopping = asyncio.Event()
-        # Outside systemd it would only hold a socket that leads nowhere.
-        self._notifier = sdnotify.SystemdNotifier() if "NOTIFY_SOCKET" in os.environ else None
+        self._leaving = False
+        self._is_ready = False
+        self._is_kept = False
+        self._notifier = Notifier()
+        self._inherited = inherited or Inherited()
         try:
             pair = keys.load_or_create(state / "location.key")
         except KeyFileError as error:
@@ -162,6 +176,11 @@ class Service:
         """Have `run` end in order."""
         self._stopping.set()
 
+    def leave(self) -> None:
+        """Have `run` end and leave the channels to the next process; like `stop` where nobody keeps them."""
+        self._leaving = True
+        self._stopping.set()
+
     async def _start(self) -> None:
         _raise_descriptors()
         config = self._config
@@ -183,17 +202,41 @@ class Service:
                 "fields": {"control": self.port, "channels": self._services.channel_port, "name": config.name}
             },
         )
-        self._notify(f"READY=1\nSTATUS=location {config.name} on port {self.port}")
+        self._notifier.status(f"location {config.name} on port {self.port}")
+        self._notifier.ready()
+        self._is_ready = True
 
     async def _listen_channels(self, address: Address) -> None:
+        """Listen on the channel port, and go on with the channels of the process before."""
+        services, inherited = self._services, self._inherited
+        kept = KeptListeners(inherited, self._notifier)
         try:
-            await self._services.channels.start(address.host, address.port)
+            await services.channels.start(address.host, address.port, kept)
         except OSError as error:
+            kept.close()
             raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
-        self._services.channel_port = self._services.channels.ports[0]
+        services.channel_port = services.channels.ports[0]
+        for before in kept.take_rest():
+            before.socket.close()
+            kept.forget(before.name)
+        kept.close()
+        handover.take_over(
+            services.channels, services.tickets, inherited, self._notifier, asyncio.get_running_loop().time()
+        )
+        # What this version does not know has no reader, and is kept no longer.
+        for name in inherited.names:
+            self._notifier.forget(name)
+        inherited.close()
+        self._is_kept = self._notifier.can_store()
+        if not self._is_kept:
+            log.info("nobody keeps channels while tflocation restarts: they end then")
 
     async def _stop(self) -> None:
-        self._notify("STOPPING=1")
+        self._notifier.stopping()
+        # systemd runs no ExecStop= while a service starts: a SIGTERM then may mean a restart.
+        if self._is_kept and (self._leaving or not self._is_ready):
+            now = asyncio.get_running_loop().time()
+            handover.leave(self._services.channels, self._services.tickets, self._notifier, now)
         self._runtime.close()
         self._control.close()
         self._services.channels.close()
@@ -207,6 +250,7 @@ class Service:
                 await self._services.engine.close()
         except TimeoutError:
             log.warning("gave up waiting for the orderly end", extra={"fields": {"seconds": STOP_LIMIT}})
+        self._notifier.close()
         log.info("stopped")
 
     def reload(self) -> None:
@@ -232,11 +276,6 @@ class Service:
         log.info(
             "configuration reloaded", extra={"fields": {"changed": ", ".join(sorted(changed)) or "nothing"}}
         )
-
-    def _notify(self, text: str) -> None:
-        """Tell systemd (sd_notify(3))."""
-        if self._notifier is not None:
-            self._notifier.notify(text)
 
     def _tell(self, differences: Iterable[Difference]) -> None:
         differences = list(differences)
@@ -265,12 +304,14 @@ def _raise_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def run(config: Config, path: Path) -> None:
+def run(config: Config, path: Path, engine_of: Callable[[Config], Engine] = make_engine) -> None:
     """Run the service until it is asked to stop. Raises StartError, EngineError."""
+    inherited = take_inherited()
 
     async def serve() -> None:
-        service = Service(config, path, make_engine(config), state_directory(), socket_path())
+        service = Service(config, path, engine_of(config), state_directory(), socket_path(), inherited)
         loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR2, service.leave)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, service.stop)
         loop.add_signal_handler(signal.SIGHUP, service.reload)

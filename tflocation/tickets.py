@@ -113,6 +113,16 @@ class Tickets:
         self._used[ticket] = grant.expires
         return grant
 
+    def unused(self, now: float) -> list[Grant]:
+        """Give the tickets that may still be presented."""
+        self.expire(now)
+        return list(self._grants.values())
+
+    def take_over(self, grant: Grant) -> None:
+        """Know a ticket that the process before has given; those that expire first come first."""
+        self._grants[grant.id] = grant
+        self._held[grant.account] += 1
+
     def revoke(self, account: str) -> int:
         """Withdraw the account's tickets, and tell how many there were."""
         return self._withdraw(lambda grant: grant.account == account)
@@ -122,9 +132,11 @@ class Tickets:
 
         Those for its pipes stay: what was said last may still wait there. Tells how many there were.
         """
-        return self._withdraw(
-            lambda grant: grant.container == container and isinstance(grant.target, PortTarget)
-        )
+        return self.withdraw(lambda grant: grant.container == container)
+
+    def withdraw(self, condition: Callable[[Grant], bool]) -> int:
+        """Withdraw the tickets for ports that meet a condition, and tell how many there were."""
+        return self._withdraw(lambda grant: isinstance(grant.target, PortTarget) and condition(grant))
 
     def expire(self, now: float) -> None:
         """Forget what is too old to be presented, used or not."""
