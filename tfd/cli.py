@@ -70,6 +70,8 @@ def check(file: str) -> int:
 
 def _dispatch(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
+    if options.instance is not None:
+        _be_instance(options.instance)
     if options.check is not None:
         return check(options.check or options.config)
     if options.command == "join":
@@ -102,7 +104,13 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"tfd {__version__}")
     top.add_argument(
-        "--config", metavar="FILE", default=DEFAULT_CONFIG, help="the configuration (default: %(default)s)"
+        "--config", metavar="FILE", help=f"the configuration (default: {DEFAULT_CONFIG}, or the instance's)"
+    )
+    top.add_argument(
+        "--instance",
+        metavar="NAME",
+        help="be, or speak to, the tfd of the unit tfd@NAME: its configuration is /etc/tfd/NAME.toml, its "
+        "state is in /var/lib/tfd-NAME, and its sockets are in /run/tfd-NAME",
     )
     top.add_argument(
         "--check",
@@ -132,7 +140,28 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = top.parse_args(arguments)
     if options.check is not None and options.command is not None:
         top.error(f"--check and {options.command} exclude each other")
+    if options.instance is not None and not _is_plain(options.instance):
+        top.error(
+            f"--instance {options.instance!r}: a name of letters, digits, and . _ - within it is allowed"
+        )
+    if options.config is None:
+        options.config = f"/etc/tfd/{options.instance}.toml" if options.instance else DEFAULT_CONFIG
     return options
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name can be a unit's instance and a part of a path, both as it is."""
+    return (
+        name[:1].isalnum()
+        and name.isascii()
+        and name.replace(".", "").replace("_", "").replace("-", "").isalnum()
+    )
+
+
+def _be_instance(name: str) -> None:
+    """Have all parts look in the instance's directories, where systemd has not said so already."""
+    os.environ.setdefault("STATE_DIRECTORY", f"/var/lib/tfd-{name}")
+    os.environ.setdefault("RUNTIME_DIRECTORY", f"/run/tfd-{name}")
 
 
 def _epilog() -> str:

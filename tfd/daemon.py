@@ -32,6 +32,9 @@ from tfd.supervisor import Supervisor
 DRAIN_LIMIT: Final = 5.0
 """Seconds that open connections have to end by themselves when the daemon stops."""
 
+START_EXTENSION: Final = 30.0
+"""Seconds that systemd waits for READY=1 after each pulse before it."""
+
 PULSE: Final = 5.0
 """Seconds between two updates of what systemd shows."""
 
@@ -160,6 +163,9 @@ class Daemon:
         self._notifier.status(self._summary())
 
     def _pulse(self) -> None:
+        if not self._was_ready:
+            # The supervisor bounds it: an image is on its way, or a container has its minute.
+            self._notifier.extend_timeout(START_EXTENSION)
         self._notifier.status(self._summary())
         self._loop.call_later(PULSE, self._pulse)
 

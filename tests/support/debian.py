@@ -115,8 +115,15 @@ def install_programs(root: Path) -> None:
     packages = root / "usr/lib/python3/dist-packages"
     for name in ("tfd", "tflocation", "tfnz"):
         shutil.copytree(TREE / name, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tfd", "tflocation"):
-        shutil.copy(TREE / f"packaging/{name}.service", root / "etc/systemd/system")
+    for unit in ("tfd.service", "tfd@.service", "tflocation.service"):
+        shutil.copy(TREE / "packaging" / unit, root / "etc/systemd/system")
+    shutil.copy(TREE / "packaging/sysusers.d/tfd.conf", root / "usr/lib/sysusers.d/tfd.conf")
+    subprocess.run(
+        ["chroot", root, "systemd-sysusers", "tfd.conf"],
+        check=True,
+        stderr=subprocess.DEVNULL,
+        timeout=COMMAND_LIMIT,
+    )
     setup = configparser.ConfigParser()
     setup.read(TREE / "setup.cfg")
     for line in setup["options.entry_points"]["console_scripts"].split("\n"):

@@ -57,6 +57,11 @@ class Attempt:
         self.lost_since: float | None = None
         self._brought = ref is not None
 
+    @property
+    def brings(self) -> bool:
+        """Whether its image is still to come to the location, or on the way there."""
+        return not self._brought
+
     def advance(self, turn: Turn, copies: Iterable[Copy]) -> bool:
         """Take the next step that can be taken now; True once the copy is there and may run.
 

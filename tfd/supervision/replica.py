@@ -60,7 +60,8 @@ class Replica:
         self.placement = ""
         self.no_place: NoPlace | None = None
         self._homes = homes
-        self._declared_at = now
+        self._since = now
+        self._tried = False
         self._generation = 0
         self._was_well = False
 
@@ -79,7 +80,8 @@ class Replica:
         if changed:
             self.history.forgive()
             self.answered = False
-            self._declared_at = now
+            self._since = now
+            self._tried = False
             self._generation += 1
 
     def step(
@@ -89,13 +91,15 @@ class Replica:
         self._observe(turn, views)
         self._choose(turn)
         self._replace(turn, settled)
+        if self.attempt is not None and self.attempt.brings and not self._tried:
+            self._since = turn.now
         self._tend(turn)
         self._direct(turn)
         self._note_good(turn)
 
     def started(self, turn: Turn) -> bool:
-        """Tell whether it answered once, or had the time to."""
-        return self.answered or turn.reached(self._declared_at + START_LIMIT)
+        """Tell whether it answered once, or had the time to, for which its image had to be there."""
+        return self.answered or turn.reached(self._since + START_LIMIT)
 
     def leaving(self) -> list[Route]:
         """Give the copies that have to go: the condemned, and all others once the one in force is good."""
@@ -327,6 +331,7 @@ class Replica:
         stops = attempt.stops
         reason = attempt.failure
         self._give_up(turn, "")
+        self._tried = True
         self.history.struck(turn, logged.CONTAINER_REFUSED, attempt.place, f"{reason}{kept}")
         if stops:
             self.history.interrupted(turn)
