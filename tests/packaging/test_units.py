@@ -1,36 +1,74 @@
-"""The unit files, on a booted Debian 12 with its own systemd and Python packages."""
+"""The unit files, on booted Debians 12 and 13 with their own systemd and Python packages."""
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.debian import TREE
+from tests.support.debian import TREE, install_programs, layered, shared
+from tests.support.knocking import knocking
 from tests.support.machine import Machine, booted
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 LIMIT = 30.0
+TFD = "tfd.service"
 IDLE = """
 [container.web]
 image = "nginx"
 enabled = false
 [[listener]]
-bind = "127.0.0.1:8080"
+bind = "127.0.0.1:80"
 container = "web"
 port = 80
 """
 NOT_JOINED = "no location joined yet: run `tfd join INVITE`"
+SERVICES = ("tfd", "tflocation")
+EXPOSURE = {"tfd.service": 15, "tfd@blue.service": 15}
+"""Tenths of the points that `systemd-analyze security` may count."""
+
+
+@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+def running(
+    request: pytest.FixtureRequest, shelf: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    """A booted machine with our units, for all tests of this file."""
+    bare: Path = request.getfixturevalue(request.param)
+    name = "installed" if request.param == "bookworm" else f"installed-{request.param}"
+    with (
+        shared(shelf / name, partial(_install, bare)) as upper,
+        layered((upper / "changes", bare), tmp_path_factory.mktemp("units")) as root,
+        booted(root) as machine,
+    ):
+        yield machine
+
+
+def _install(bare: Path, upper: Path) -> None:
+    with layered((bare,), upper) as root:
+        install_programs(root)
 
 
 @pytest.fixture
-def machine(machine_root: Path) -> Iterator[Machine]:
-    """The machine, booted, with a configuration that needs no location."""
-    (machine_root / "etc/tfd.toml").write_text(IDLE)
-    with booted(machine_root) as running:
-        yield running
+def machine(running: Machine) -> Iterator[Machine]:
+    """The machine with a configuration that needs no location, and with nothing of ours running."""
+    configure(running, IDLE)
+    yield running
+    running.run("systemctl", "stop", "tfd.socket", "tfd@*.service", *(f"{name}.service" for name in SERVICES))
+    running.run("systemctl", "reset-failed")
+    for path in ("tfd.socket", f"{TFD}.d"):
+        added = running.root / "etc/systemd/system" / path
+        shutil.rmtree(added) if added.is_dir() else added.unlink(missing_ok=True)
+    running.run("systemctl", "daemon-reload")
+
+
+def configure(machine: Machine, text: str, name: str = "tfd.toml") -> None:
+    """Write a configuration into /etc."""
+    path = machine.root / "etc" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
 
 
 def start(machine: Machine, unit: str) -> None:
@@ -40,65 +78,195 @@ def start(machine: Machine, unit: str) -> None:
     assert machine.property(unit, "ActiveState") == "active"
 
 
-def test_systemd_understands_both_units(machine: Machine) -> None:
-    """`systemd-analyze verify` has nothing to say."""
-    units = [f"/etc/systemd/system/{name}.service" for name in ("tfd", "tflocation")]
-    done = machine.run("systemd-analyze", "verify", *units)
-    assert (done.returncode, done.stderr) == (0, "")
+def owner(machine: Machine, unit: str) -> str:
+    """Give the name of the user as whom a unit's main process runs."""
+    return machine.run("ps", "-o", "user=", "-p", machine.property(unit, "MainPID")).stdout.strip()
+
+
+def last_lines(machine: Machine, unit: str) -> list[str]:
+    """Give what the unit's own process wrote since it was started last."""
+    last = f"_SYSTEMD_INVOCATION_ID={machine.property(unit, 'InvocationID')}"
+    command = ("journalctl", "--output=cat", f"_SYSTEMD_UNIT={unit}", last)
+    return machine.run(*command).stdout.splitlines()
+
+
+def accepts(machine: Machine, port: int) -> bool:
+    """Tell whether a client is let in on a port of the machine's loopback."""
+    with knocking(machine, port) as knocks:
+        pass
+    return knocks.refused < knocks.tries
+
+
+def test_systemd_understands_all_units(machine: Machine) -> None:
+    """`systemd-analyze verify` has nothing to say, but for what systemd 252 does not know and leaves out."""
+    shutil.copy(TREE / "packaging/tfd.socket", machine.root / "etc/systemd/system")
+    done = machine.run(
+        "systemd-analyze", "verify", TFD, "tfd@blue.service", "tflocation.service", "tfd.socket"
+    )
+
+    said = [line for line in done.stderr.splitlines() if "ignoring: notify-reload" not in line]
+    assert (done.returncode, said) == (0, [])
+
+
+@pytest.mark.parametrize("unit", EXPOSURE)
+def test_the_sandbox_is_tight(machine: Machine, unit: str) -> None:
+    """The exposure that `systemd-analyze security` computes is what was promised."""
+    done = machine.run("systemd-analyze", "security", "--no-pager", f"--threshold={EXPOSURE[unit]}", unit)
+    assert done.returncode == 0, done.stdout
 
 
 def test_tfd_runs_reloads_restarts_and_stops(machine: Machine) -> None:
-    """It tells systemd and the journal how it is, refuses a wrong file, and ends in order."""
-    unit = "tfd.service"
-    start(machine, unit)
-    assert NOT_JOINED in machine.property(unit, "StatusText")
-    assert NOT_JOINED in machine.journal(unit)
-    assert NOT_JOINED in machine.run("systemctl", "status", unit).stdout
-    assert "127.0.0.1:8080" in machine.run("tfd", "status").stdout
+    """It tells systemd and the journal how it is, refuses a wrong file, and ends in order; never as root."""
+    start(machine, TFD)
+    assert owner(machine, TFD) == "tfd"
+    assert NOT_JOINED in machine.property(TFD, "StatusText")
+    assert NOT_JOINED in machine.journal(TFD)
+    assert NOT_JOINED in machine.run("systemctl", "status", TFD).stdout
+    assert "127.0.0.1:80" in machine.run("tfd", "status").stdout
 
-    config = machine.root / "etc/tfd.toml"
-    config.write_text(IDLE.replace("image", "imgae"))
-    assert machine.run("systemctl", "reload", unit).returncode == 0
+    configure(machine, IDLE.replace("image", "imgae"))
+    assert machine.run("systemctl", "reload", TFD).returncode == 0
+    assert "last reload refused" in machine.property(TFD, "StatusText")
+    assert len([line for line in machine.journal(TFD) if "did you mean 'image'" in line]) == 1
+    assert machine.property(TFD, "ActiveState") == "active"
+
+    configure(machine, IDLE.replace(":80", ":81"))
+    assert machine.run("systemctl", "reload", TFD).returncode == 0
+    assert "127.0.0.1:81" in machine.run("tfd", "status").stdout
+    assert len([line for line in machine.journal(TFD) if "configuration reloaded" in line]) == 1
+
+    before = machine.property(TFD, "MainPID")
+    assert machine.run("systemctl", "restart", TFD).returncode == 0
+    assert machine.property(TFD, "MainPID") not in ("0", before)
+
+    assert machine.run("systemctl", "stop", TFD).returncode == 0
+    assert machine.property(TFD, "Result") == "success"
+    assert "stopping; the containers run on" in machine.journal(TFD)[-2:]
+    assert not accepts(machine, 81)
+
+
+def test_nobody_is_refused_while_tfd_dies_hangs_or_restarts(machine: Machine) -> None:
+    """Kill -9, a loop that stands still until the watchdog looks, and a restart: clients wait, and get in."""
+    drop_in = machine.root / f"etc/systemd/system/{TFD}.d/watchdog.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nWatchdogSec=3\n")
+    machine.run("systemctl", "daemon-reload")
+    start(machine, TFD)
+
+    def restarts(count: int) -> bool:
+        return (machine.property(TFD, "NRestarts"), machine.property(TFD, "ActiveState")) == (
+            str(count),
+            "active",
+        )
+
+    with knocking(machine, 80) as knocks:
+        machine.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", TFD)
+        wait_for(lambda: restarts(1), LIMIT, "the restart after kill -9")
+        machine.run("systemctl", "kill", "--kill-whom=main", "--signal=STOP", TFD)
+        wait_for(lambda: restarts(2), LIMIT, "the restart by the watchdog")
+        for _ in range(3):
+            assert machine.run("systemctl", "restart", TFD).returncode == 0
+
+    assert knocks.tries > 0
+    assert knocks.refused == 0
+
+
+def test_sockets_of_a_socket_unit_serve_a_listener(machine: Machine) -> None:
+    """The example unit's ports are tfd's by their name, before it is there and after a restart."""
+    shutil.copy(TREE / "packaging/tfd.socket", machine.root / "etc/systemd/system")
+    configure(machine, IDLE.replace("127.0.0.1:80", "systemd:web"))
+    machine.run("systemctl", "daemon-reload")
+    assert machine.run("tfd", "--check").returncode == 0
+    assert machine.run("systemctl", "start", "tfd.socket").returncode == 0
+    with knocking(machine, 80) as knocks:
+        start(machine, TFD)
+        assert machine.run("systemctl", "restart", TFD).returncode == 0
+        assert machine.run("systemctl", "reload", TFD).returncode == 0
+
+    assert knocks.refused == 0
+    assert "systemd:web" in machine.run("tfd", "status").stdout
+    assert machine.property(TFD, "NFileDescriptorStore") == "0"
+
+
+def test_a_name_that_no_socket_unit_has_is_told(machine: Machine) -> None:
+    """The journal says what is missing, in the words of systemd.socket(5)."""
+    configure(machine, IDLE.replace("127.0.0.1:80", "systemd:web"))
+    assert machine.run("systemctl", "start", "--no-block", TFD).returncode == 0
     wait_for(
-        lambda: "last reload refused" in machine.property(unit, "StatusText"), LIMIT, "the reload's refusal"
+        lambda: any("FileDescriptorName=web" in line for line in machine.journal(TFD)), LIMIT, "the error"
     )
-    refusal = [line for line in machine.journal(unit) if "did you mean 'image'" in line]
-    assert len(refusal) == 1
-    assert machine.property(unit, "ActiveState") == "active"
 
-    config.write_text(IDLE.replace("8080", "8081"))
-    assert machine.run("systemctl", "reload", unit).returncode == 0
-    wait_for(lambda: "127.0.0.1:8081" in machine.run("tfd", "status").stdout, LIMIT, "the new listener")
 
-    before = machine.property(unit, "MainPID")
-    assert machine.run("systemctl", "restart", unit).returncode == 0
-    assert machine.property(unit, "MainPID") not in ("0", before)
+def test_tfd_starts_before_the_network_is_there(machine: Machine) -> None:
+    """An address that no interface has yet is bound, and works once one has it."""
+    configure(machine, IDLE.replace("127.0.0.1:80", "192.0.2.1:80"))
+    start(machine, TFD)
+    assert any("no interface has the address of 192.0.2.1:80" in line for line in machine.journal(TFD))
+    connect = ("curl", "--silent", "--max-time", "1", "http://192.0.2.1/")
+    refused = (7, 28)
+    assert machine.run(*connect).returncode in refused
+    nsenter_ip(machine, "add")
+    try:
+        # It is held, for its container is not there: the answer is what is late.
+        assert machine.run(*connect).returncode not in (7,)
+    finally:
+        nsenter_ip(machine, "del")
 
-    assert machine.run("systemctl", "stop", unit).returncode == 0
-    assert machine.property(unit, "Result") == "success"
-    assert machine.journal(unit)[-1] == "stopping; the containers run on"
+
+def nsenter_ip(machine: Machine, verb: str) -> None:
+    """Give the machine's loopback the address 192.0.2.1, or take it away."""
+    done = machine.run("ip", "address", verb, "192.0.2.1/32", "dev", "lo")
+    assert done.returncode == 0, done.stderr
+
+
+def test_instances_are_apart(machine: Machine) -> None:
+    """Each has its file, state, sockets and listeners; commands speak to the one that they name."""
+    for name, port in (("blue", 8001), ("green", 8002)):
+        configure(machine, IDLE.replace(":80", f":{port}"), f"tfd/{name}.toml")
+        start(machine, f"tfd@{name}.service")
+    assert "127.0.0.1:8001" in machine.run("tfd", "--instance", "blue", "status").stdout
+    assert "127.0.0.1:8002" in machine.run("tfd", "--instance", "green", "status").stdout
+    assert machine.run("tfd", "status").returncode == 1
+    assert machine.run("systemctl", "reload", "tfd@blue.service").returncode == 0
+    assert any("configuration reloaded" in line for line in machine.journal("tfd@blue.service"))
+    with knocking(machine, 8002) as knocks:
+        assert machine.run("systemctl", "restart", "tfd@blue.service", "tfd@green.service").returncode == 0
+
+    assert knocks.refused == 0
+    assert (machine.root / "var/lib/tfd-blue").is_dir()
+
+
+def test_a_configuration_may_be_kept_from_other_users(machine: Machine) -> None:
+    """Its group is enough; where tfd may not read it, the journal says so."""
+    assert machine.run("chmod", "600", "/etc/tfd.toml").returncode == 0
+    assert machine.run("systemctl", "start", TFD).returncode != 0
+    assert "/etc/tfd.toml" in machine.journal(TFD)[-1]
+    machine.run("systemctl", "reset-failed")
+    assert machine.run("chgrp", "tfd", "/etc/tfd.toml").returncode == 0
+    assert machine.run("chmod", "640", "/etc/tfd.toml").returncode == 0
+    start(machine, TFD)
+    machine.run("chmod", "644", "/etc/tfd.toml")
 
 
 def test_tfd_is_starting_while_a_container_has_time(machine: Machine) -> None:
     """Before its containers answered it is up for its users, and says why it is not ready."""
-    unit = "tfd.service"
-    (machine.root / "etc/tfd.toml").write_text(IDLE.replace("enabled = false\n", ""))
-    assert machine.run("systemctl", "start", "--no-block", unit).returncode == 0
-    wait_for(lambda: NOT_JOINED in machine.property(unit, "StatusText"), LIMIT, "tfd's status")
-    assert machine.property(unit, "ActiveState") == "activating"
+    configure(machine, IDLE.replace("enabled = false\n", ""))
+    assert machine.run("systemctl", "start", "--no-block", TFD).returncode == 0
+    wait_for(lambda: NOT_JOINED in machine.property(TFD, "StatusText"), LIMIT, "tfd's status")
+    assert machine.property(TFD, "ActiveState") == "activating"
     assert "no location is joined" in machine.run("tfd", "status").stdout
-    assert machine.property(unit, "TimeoutStartUSec") == "infinity"
+    assert machine.property(TFD, "TimeoutStartUSec") == "1min 30s"
 
 
 def test_tfd_with_a_wrong_file_fails_once(machine: Machine) -> None:
     """Every mistake is one line of the journal, and systemd does not try again what cannot work."""
-    unit = "tfd.service"
-    (machine.root / "etc/tfd.toml").write_text(IDLE.replace("8080", "99999").replace("image", "imgae"))
-    assert machine.run("systemctl", "start", unit).returncode != 0
-    assert machine.property(unit, "ActiveState") == "failed"
-    assert machine.property(unit, "ExecMainStatus") == "2"
-    assert all(line.startswith("/etc/tfd.toml:") for line in machine.journal(unit))
-    assert len(machine.journal(unit)) >= len(("image is missing", "imgae is unknown", "99999 is no port"))
+    configure(machine, IDLE.replace(":80", ":99999").replace("image", "imgae"))
+    assert machine.run("systemctl", "start", TFD).returncode != 0
+    assert machine.property(TFD, "ActiveState") == "failed"
+    assert machine.property(TFD, "ExecMainStatus") == "2"
+    lines = last_lines(machine, TFD)
+    assert all(line.startswith("/etc/tfd.toml:") for line in lines)
+    assert len(lines) >= len(("image is missing", "imgae is unknown", "99999 is no port"))
 
 
 @pytest.mark.parametrize("configured", [False, True], ids=["no file", "the example file"])
@@ -111,7 +279,7 @@ def test_tflocation_waits_for_its_engine(machine: Machine, configured: bool) -> 
         shutil.copy(TREE / "conf/tflocation.toml", config)
     start(machine, unit)
     said = wait_for(
-        lambda: [line for line in machine.journal(unit) if "no engine runs on this machine" in line],
+        lambda: [line for line in last_lines(machine, unit) if "no engine runs on this machine" in line],
         LIMIT,
         "a line about the engine",
     )
