@@ -311,6 +311,7 @@ class Daemon:
             "listeners": document.listeners(self._config, proxy.statistics()),
             "containers": document.containers(reports, now),
             "locations": document.locations(joined, now),
+            "taken_over": proxy.taken_over,
             "queues": {**proxy.queued(), "log": self._log.queued},
             "log": {"lost": self._log.lost},
         }
@@ -355,6 +356,7 @@ class Daemon:
         self._log.event("info", "stopping for a restart; the containers run on")
         from tfd.handover import leave
 
+        self._observing.leave()
         leave(self._conductor.proxy, self._notifier, self._log)
         self._loop.stop()
 

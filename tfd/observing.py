@@ -65,6 +65,11 @@ class Observing:
         prepared.use()
         self._service = service
 
+    def leave(self) -> None:
+        """Serve nothing more; where the sockets are kept, clients queue for the next process."""
+        if self._service is not None:
+            self._service.leave()
+
     def close(self) -> None:
         """Serve nothing, and forget the history."""
         if self._service is not None:

@@ -93,6 +93,8 @@ class Proxy:
             loop, log, tickets, ChannelPool(loop, log), Routes(), connections=set(), buffer=new_buffer()
         )
         self._listening: dict[str, _Listening] = {}
+        self.taken_over = 0
+        """Connections of the process before that were gone on with."""
         self._unchecked: list[Connection] = []
         self._check_timer: Timer | None = None
 
@@ -225,6 +227,7 @@ class Proxy:
             if channel is not None:
                 channel.close()
             raise
+        self.taken_over += 1
 
     def add_counts(self, name: str, before: Counts) -> None:
         """Count on from what the listener `name`, if it is still there, had done before a restart."""

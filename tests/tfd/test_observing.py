@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from tests.support.location_peer import LocationPeer
 from tests.support.product import Daemon, free_port
+from tests.support.service_manager import service_manager
 from tests.support.waiting import wait_for
 from tests.tfd.metrics.documents import document
 
@@ -186,6 +188,35 @@ def test_a_reload_moves_it_without_a_gap(daemon: Daemon) -> None:
     assert b" 503 " in local.splitlines()[0]
     assert not answers(goes)
     assert answers(comes)
+
+
+def test_a_restart_refuses_no_look(tmp_path: Path) -> None:
+    """The addresses are kept while there is no process; who came meanwhile is answered by the next one."""
+    port, path = free_port(), tmp_path / "metrics.sock"
+    daemon = Daemon(tmp_path / "tfd")
+    daemon.configure(WEB + metrics(port, os.fspath(path)))
+    with service_manager(tmp_path) as manager:
+        daemon.prefix = manager.prefix()
+        daemon.start()
+        try:
+            wait_for(lambda: answers(port), 20, "metrics")
+            daemon.signal(signal.SIGUSR2)
+            assert daemon.process is not None
+            assert daemon.process.wait(20) == 0
+            with (
+                socket.create_connection(("127.0.0.1", port), 20) as early,
+                socket.socket(socket.AF_UNIX) as local,
+            ):
+                local.settimeout(20)
+                local.connect(os.fspath(path))
+                for client in (early, local):
+                    client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                daemon.start()
+                said = [client.makefile("rb").readline() for client in (early, local)]
+        finally:
+            daemon.stop()
+
+    assert said == [b"HTTP/1.1 503 Service Unavailable\r\n"] * 2
 
 
 def test_without_the_table_nothing_is_loaded_or_served(daemon: Daemon) -> None:

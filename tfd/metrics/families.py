@@ -151,6 +151,13 @@ FAMILIES: Final = (
         _refusals,
     ),
     Family(
+        "tfd_taken_over_connections_total",
+        "counter",
+        "Connections that the process before left to this one, in a restart.",
+        (),
+        lambda seen: _one(seen.document["taken_over"]),
+    ),
+    Family(
         "tfd_container_state",
         "gauge",
         "1 for the state that the declared container is in, 0 for the others.",

@@ -71,6 +71,12 @@ class Server:
         """Give what the sockets are bound to, as getsockname() has it."""
         return [name for bound in self._bound.values() for name in bound.names]
 
+    def leave(self) -> None:
+        """Close our copies of the sockets; where they are kept, clients queue for the next process."""
+        for bound in self._bound.values():
+            bound.leave()
+        self._bound = {}
+
     def close(self) -> None:
         """Listen no longer, and drop the clients."""
         self._use(Metrics(), {})

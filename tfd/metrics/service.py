@@ -51,6 +51,10 @@ class MetricsService:
         """Bind what is to be served and is not bound yet; nothing else changes before `use`. BindError."""
         return self._server.prepare(metrics)
 
+    def leave(self) -> None:
+        """Leave the sockets to the next process, where they are kept."""
+        self._server.leave()
+
     def close(self) -> None:
         """End it all."""
         self._log.tell(None)

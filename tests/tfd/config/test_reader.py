@@ -1,6 +1,7 @@
 """Reading configuration files: right ones, wrong ones, and ones that nobody would write."""
 
 import os
+import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -136,7 +137,8 @@ def test_sample_is_valid() -> None:
 def test_sample_hints_are_valid(tmp_path: Path) -> None:
     """The keys that the sample configuration has in comments are valid once the comment signs are gone."""
     lines = (ROOT / "conf" / "tfd.toml").read_text().splitlines()
-    hints = [line.removeprefix("# ") if line.startswith("# ") and "=" in line else line for line in lines]
+    is_hint = re.compile(r"# (\[|\w+ = )").match
+    hints = [line.removeprefix("# ") if is_hint(line) else line for line in lines]
     path = tmp_path / "tfd.toml"
     path.write_text("\n".join(hints))
 

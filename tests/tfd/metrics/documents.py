@@ -72,6 +72,7 @@ def document(
                 "error": text,
             }
         ],
+        "taken_over": 4,
         "queues": {"clients": 5, "channels": 7, "log": 9},
         "log": {"lost": 2},
     }
