@@ -14,11 +14,13 @@ from hypothesis import settings
 
 from tests.support.debian import (
     BOOKWORM,
+    NEWER,
     TREE,
     TRIXIE,
     Release,
     build_bare,
     build_packages,
+    install_packages,
     install_programs,
     layered,
     shared,
@@ -65,6 +67,25 @@ def packages(shelf: Path) -> Iterator[Path]:
         pytest.skip("dpkg-deb is not installed")
     with shared(shelf / "packages", build_packages) as directory:
         yield directory
+
+
+@pytest.fixture(scope="session")
+def newer(shelf: Path) -> Iterator[Path]:
+    """A directory with the packages as a later version."""
+    with shared(shelf / "newer", partial(build_packages, version=NEWER)) as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def packaged(shelf: Path, bookworm: Path, packages: Path) -> Iterator[tuple[Path, ...]]:
+    """The layers of a Debian 12 with our packages; see `layered`."""
+
+    def install(upper: Path) -> None:
+        with layered((bookworm,), upper) as root:
+            install_packages(root, packages)
+
+    with shared(shelf / "packaged", install) as upper:
+        yield upper / "changes", bookworm
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.debian import TREE, build_packages, layered, shared
+from tests.support.debian import NEWER, TREE, layered
 from tests.support.machine import Machine, booted
 from tests.support.waiting import wait_for
 
@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 LIMIT = 30.0
 APT_LIMIT = 240.0
-NEWER = "999.0"
 SMALL = ("tfd", "python3-tfd-protocol")
 ALL = (*SMALL, "tflocation", "python3-tfnz")
 IDLE = """
@@ -37,13 +36,6 @@ getent group
 systemctl list-unit-files --plain --no-legend
 ps -eo args= | grep -E '/usr/bin/t[f](d|location)'
 """
-
-
-@pytest.fixture(scope="module")
-def newer(shelf: Path) -> Iterator[Path]:
-    """A directory with the packages as a later version."""
-    with shared(shelf / "newer", lambda directory: build_packages(directory, NEWER)) as directory:
-        yield directory
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ DEPENDENCIES = (
 COMFORTS = ("sudo", "man-db", "openssh-server")
 """What users of an installed machine have besides."""
 
+NEWER = "999.0"
+"""A version that comes after every other."""
+
 
 @dataclass(frozen=True)
 class Release:
@@ -95,23 +98,27 @@ def build_packages(directory: Path, version: str = "") -> None:
     )
 
 
-def install_programs(root: Path) -> None:
-    """Install into a tree what ours depends on, and ours as a package would install it."""
-    apt = [
-        "apt-get",
-        "--yes",
-        "--quiet",
-        "--no-install-recommends",
-        "-o",
-        "Dpkg::Options::=--force-unsafe-io",
-    ]
+def install_packages(root: Path, packages: Path) -> None:
+    """Install our Debian packages into a tree, with what they depend on."""
+    there = root / "srv/packages"
+    shutil.copytree(packages, there)
+    _apt_install(root, *(f"/srv/packages/{path.name}" for path in sorted(there.glob("*.deb"))))
+
+
+def _apt_install(root: Path, *names: str) -> None:
+    options = ("--yes", "--quiet", "--no-install-recommends", "-o", "Dpkg::Options::=--force-unsafe-io")
     subprocess.run(
-        ["chroot", root, "env", "DEBIAN_FRONTEND=noninteractive", *apt, "install", *DEPENDENCIES, *COMFORTS],
+        ["chroot", root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, "install", *names],
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         timeout=BUILD_LIMIT,
     )
+
+
+def install_programs(root: Path) -> None:
+    """Install into a tree what ours depends on, and ours as a package would install it."""
+    _apt_install(root, *DEPENDENCIES, *COMFORTS)
     packages = root / "usr/lib/python3/dist-packages"
     for name in ("tfd", "tflocation", "tfnz"):
         shutil.copytree(TREE / name, packages / name, ignore=shutil.ignore_patterns("__pycache__"))

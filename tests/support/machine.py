@@ -5,8 +5,8 @@ import itertools
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -57,8 +57,15 @@ class Machine:
 
 
 @contextmanager
-def booted(root: Path, options: Sequence[str] = ("--private-network",)) -> Iterator[Machine]:
-    """Boot the tree, and take away all of it but the tree at the end; `options` are of systemd-nspawn(1)."""
+def booted(
+    root: Path,
+    options: Sequence[str] = ("--private-network",),
+    network: Callable[[int], AbstractContextManager[None]] = lambda _: contextlib.nullcontext(),
+) -> Iterator[Machine]:
+    """Boot the tree, and take away all of it but the tree at the end.
+
+    `options` are of systemd-nspawn(1); `network` lays what cables it has, given its first process.
+    """
     name = f"tfd-machine-{os.getpid()}-{next(_NUMBERS)}"
     groups = [group / name for group in _hierarchies()]
     for group in groups:
@@ -83,12 +90,15 @@ def booted(root: Path, options: Sequence[str] = ("--private-network",)) -> Itera
     try:
         leader = wait_for(lambda: _leader(nspawn.pid), BOOT_LIMIT, f"a machine to start; see {console}")
         machine = Machine(root, leader, nspawn)
-        wait_for(
-            lambda: machine.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"),
-            BOOT_LIMIT,
-            f"the machine to be up; see {console}",
-        )
-        yield machine
+        with network(leader):
+            wait_for(
+                lambda: (
+                    machine.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
+                ),
+                BOOT_LIMIT,
+                f"the machine to be up; see {console}",
+            )
+            yield machine
     finally:
         if nspawn.poll() is None:
             os.kill(leader or nspawn.pid, signal.SIGKILL)

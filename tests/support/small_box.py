@@ -1,9 +1,10 @@
 """The small box of the page that started the project: a booted Debian with the user ubuntu and an account."""
 
+import os
 import shlex
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from tests.support.cable import cable
 from tests.support.machine import Machine, booted
 from tests.support.waiting import wait_for
 
-OUTSIDE, INSIDE = "10.214.7.1", "10.214.7.2"
+_NUMBER = os.getpid() % 250
+OUTSIDE, INSIDE = f"10.214.{_NUMBER}.1", f"10.214.{_NUMBER}.2"
 LIMIT = 60.0
 
 
@@ -78,8 +80,12 @@ class Box:
 @contextmanager
 def up(root: Path) -> Iterator[Box]:
     """Boot the box with its cable."""
-    with booted(root) as machine, cable(machine.leader, "tfd-box", OUTSIDE, INSIDE):
+    with booted(root, network=_cable) as machine:
         yield Box(machine)
+
+
+def _cable(leader: int) -> AbstractContextManager[None]:
+    return cable(leader, f"tfd-box{_NUMBER}", OUTSIDE, INSIDE)
 
 
 def page_at(port: int) -> bytes:

@@ -75,6 +75,20 @@ def strong(
 
 
 @pytest.fixture(scope="module")
+def home(
+    tmp_path_factory: pytest.TempPathFactory, engine: PrivateEngine, nginx_archive: Path
+) -> Iterator[Location]:
+    """A location that a booted machine reaches over a cable, with the image `nginx`."""
+    running = Location(tmp_path_factory.mktemp("home"), engine, address=OUTSIDE, listen="0.0.0.0")
+    running.start()
+    try:
+        running.add_image(nginx_archive, "nginx")
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
 def small_box(machine_root: Path, strong: Location) -> Path:
     """The small box's tree, with the user ubuntu and the account that `tf init` made there."""
     (machine_root / "etc/tfd.toml").write_text("")
