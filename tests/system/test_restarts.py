@@ -1,0 +1,92 @@
+"""Restarts, upgrades and crashes on booted Debians under load; bench/restarts.py does more of each."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.debian import NEWER
+from tests.support.load import Load
+from tests.support.load_generator import Report
+from tests.support.restarting import House, house, loaded, under
+from tflocation.development import PrivateEngine
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+CONNECTIONS = 40
+NEW_RATE = 20.0
+
+
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: PrivateEngine,
+    peer_archive: Path,
+    packaged: tuple[Path, ...],
+) -> Iterator[House]:
+    """A tfd and a tflocation from our packages, on a booted Debian each."""
+    with house(packaged, tmp_path_factory.mktemp("house"), engine, peer_archive) as both:
+        yield both
+
+
+@pytest.fixture
+def under_load(running: House) -> Iterator[Load]:
+    """The load on it; at its end every connection that is left has come to its end with the right hash."""
+    running.wait_ready()
+    with loaded(CONNECTIONS, NEW_RATE) as load:
+        yield load
+        last = load.end()
+        assert (last.refused, last.broken, last.wrong) == (0, 0, 0), last
+
+
+def undisturbed(seen: Report, capsys: pytest.CaptureFixture[str], what: str) -> None:
+    """Nobody noticed but by a gap."""
+    tell(seen, capsys, what)
+    assert (seen.refused, seen.broken, seen.wrong) == (0, 0, 0), seen
+
+
+def tell(seen: Report, capsys: pytest.CaptureFixture[str], what: str) -> None:
+    """Print the gaps."""
+    with capsys.disabled():
+        print(f"\n{what}: longest gap {seen.gap:.2f} s, of a new connection {seen.new_gap:.2f} s")
+
+
+def test_restart_of_tfd(running: House, under_load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    """`systemctl restart tfd` refuses no connection and breaks none, and no byte is lost or doubled."""
+    undisturbed(under(under_load, running.restart, 3), capsys, "restarts of tfd")
+
+
+def test_reload_of_tfd(running: House, under_load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    """`systemctl reload tfd` likewise."""
+    undisturbed(under(under_load, running.reload, 2), capsys, "reloads of tfd")
+
+
+def test_upgrade_and_downgrade(
+    running: House,
+    under_load: Load,
+    packages: Path,
+    newer: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A newer package, and then the older one again, likewise."""
+    seen = under(under_load, partial(running.install, newer))
+    assert NEWER in running.box.root("tfd status")
+    seen.add(under(under_load, partial(running.install, packages, "--allow-downgrades")))
+    assert NEWER not in running.box.root("tfd status")
+    undisturbed(seen, capsys, "an upgrade and a downgrade")
+
+
+def test_restart_of_tflocation(running: House, under_load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    """`systemctl restart tflocation` likewise."""
+    undisturbed(under(under_load, running.restart_location, 2), capsys, "restarts of tflocation")
+
+
+@pytest.mark.parametrize("crash", [House.kill, House.freeze], ids=["kill -9", "hang"])
+def test_crash_of_tfd(
+    running: House, under_load: Load, crash: "partial[None]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After `kill -9`, and after the watchdog ended a tfd that hung, nobody was refused."""
+    seen = under(under_load, partial(crash, running))
+    tell(seen, capsys, "a crash of tfd")
+    assert (seen.refused, seen.wrong) == (0, 0), seen
