@@ -92,7 +92,8 @@ def house(layers: Sequence[Path], directory: Path, engine: PrivateEngine, archiv
         box = stack.enter_context(up(small))
         box.root(f"tfd join '{location.invite('box')}'")
         box.write("/etc/tfd.toml", CONFIG)
-        box.root("systemctl enable --now tfd")
+        done = box.machine.run("systemctl", "enable", "--now", "tfd")
+        assert done.returncode == 0, box.root("journalctl --unit=tfd")
         yield House(box, location)
 
 
