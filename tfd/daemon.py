@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import zmq
 
@@ -28,6 +28,9 @@ from tfd.protocol.errors import TfdError
 from tfd.proxy import BindError, Proxy
 from tfd.status import StatusError, StatusServer, socket_path
 from tfd.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from tfd.metrics.service import MetricsService
 
 DRAIN_LIMIT: Final = 5.0
 """Seconds that open connections have to end by themselves when the daemon stops."""
@@ -102,7 +105,7 @@ class Daemon:
             lambda tickets: Proxy(self._loop, log, tickets, kept),
             self._decided,
         )
-        self._observing = Observing(self._loop, log, kept, self._document, self._conductor.proxy.statistics)
+        self._observing = Observing(lambda: self._make_metrics(kept))
         try:
             self._status = StatusServer(
                 self._loop, socket_path(), {"status": self._answer_status, "accounts": self._answer_accounts}
@@ -315,6 +318,11 @@ class Daemon:
             "queues": {**proxy.queued(), "log": self._log.queued},
             "log": {"lost": self._log.lost},
         }
+
+    def _make_metrics(self, kept: KeptListeners) -> "MetricsService":
+        from tfd.metrics.service import MetricsService
+
+        return MetricsService(self._loop, self._log, kept, self._document, self._conductor.proxy.statistics)
 
     def _answer_accounts(self) -> str:
         self._read_accounts()

@@ -1,43 +1,20 @@
 """`[metrics]` as the daemon has it: nothing of it is loaded while the file has no such table."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tfd.config.model import Metrics
-from tfd.log import Log
-from tfd.protocol.drivers.loop import Loop
-from tfd.protocol.drivers.systemd.listeners import KeptListeners
-from tfd.proxy import BindError, ListenerStatistics
+from tfd.proxy import BindError
 
 if TYPE_CHECKING:
     from tfd.metrics.service import MetricsService
 
 
 class Observing:
-    """What shows the daemon over HTTP, while the file asks for it.
+    """What shows the daemon over HTTP, while the file asks for it; `make` loads and makes it."""
 
-    Args:
-        loop: the daemon's loop.
-        log: the daemon's log.
-        kept: listening sockets that outlive the process, where there is a service manager that keeps them.
-        document: gives the status document (tfd.document).
-        statistics: gives the counts of all listeners.
-
-    """
-
-    def __init__(
-        self,
-        loop: Loop,
-        log: Log,
-        kept: KeptListeners | None,
-        document: Callable[[], dict[str, Any]],
-        statistics: Callable[[], Mapping[str, ListenerStatistics]],
-    ) -> None:
-        self._loop = loop
-        self._log = log
-        self._kept = kept
-        self._document = document
-        self._statistics = statistics
+    def __init__(self, make: "Callable[[], MetricsService]") -> None:
+        self._make = make
         self._service: MetricsService | None = None
 
     def apply(self, metrics: Metrics, bind_others: Callable[[], None]) -> None:
@@ -75,8 +52,3 @@ class Observing:
         if self._service is not None:
             self._service.close()
             self._service = None
-
-    def _make(self) -> "MetricsService":
-        from tfd.metrics.service import MetricsService
-
-        return MetricsService(self._loop, self._log, self._kept, self._document, self._statistics)

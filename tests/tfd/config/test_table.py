@@ -1,7 +1,7 @@
 """The table of keys, and the documentation that is made from it."""
 
-import importlib.util
 import re
+import runpy
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -20,14 +20,7 @@ IDS = [f"{section.header} {key.name}" for section, key in KEYS]
 
 def page() -> str:
     """Give the page as the script makes it now."""
-    spec = importlib.util.spec_from_file_location("configuration", DOCS / "configuration.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    text = module.document()
-    assert isinstance(text, str)
-    return text
+    return str(runpy.run_path(str(DOCS / "configuration.py"))["document"]())
 
 
 def test_page_is_current() -> None:

@@ -1,27 +1,14 @@
 """The table of metrics and docs/observing.md, which tells of it and of the JSON."""
 
-import importlib.util
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
 from tests.tfd.metrics.documents import document
 from tfd.metrics.families import FAMILIES
-from tfd.metrics.site import public
 
 DOCS = Path(__file__).parents[3] / "docs"
-
-
-def page() -> str:
-    """Give the page as the script makes it now."""
-    spec = importlib.util.spec_from_file_location("observing", DOCS / "observing.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    text = module.document()
-    assert isinstance(text, str)
-    return text
 
 
 def keys(value: Any) -> set[str]:
@@ -35,7 +22,9 @@ def keys(value: Any) -> set[str]:
 
 def test_the_page_is_current() -> None:
     """docs/observing.md has the table's metrics; if not: python docs/observing.py."""
-    assert page() == (DOCS / "observing.md").read_text()
+    assert (
+        str(runpy.run_path(str(DOCS / "observing.py"))["document"]()) == (DOCS / "observing.md").read_text()
+    )
 
 
 def test_the_page_tells_of_every_key_of_the_status() -> None:
@@ -53,15 +42,3 @@ def test_names_follow_the_conventions() -> None:
         assert not re.search(r"_(ms|milliseconds|kb|minutes)(_|$)", family.name)
         assert family.help.endswith(".")
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
-
-
-def test_what_is_public_quotes_no_file() -> None:
-    """Of a refused file its place is told, and of an account that it cannot be used."""
-    told = document() | {
-        "reload": {"error": "tfd.toml:3: a.B: found 'secret'; allowed: text"},
-        "problems": ["/home.json: not an account file (ValueError: 'secret' is not host:port)"],
-    }
-
-    assert public(told)["reload"]["error"] == "tfd.toml:3: a.B"
-    assert public(told)["problems"] == ["/home.json cannot be used"]
-    assert "secret" not in str(public(told))

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from tests.tfd.metrics.documents import document
 from tfd.metrics.history import History
 from tfd.metrics.page import escape, main_part, whole
-from tfd.metrics.recent import KEPT, LONGEST, Recent, RecentEvents
-from tfd.protocol.logged import DEFECT, Kind
+from tfd.metrics.recent import Recent
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{main}}{{nonce}}&lt;"
 
@@ -66,18 +65,3 @@ def test_escaped_text_is_one_printable_line(text: str) -> None:
     """No quote, no angle bracket, no control character is left."""
     assert not set("<>\"'\n\r\0") & set(escape(text))
     assert escape(text).isprintable()
-
-
-def test_what_happened_last_is_kept_within_bounds() -> None:
-    """The newest first, one line each, no line for debugging."""
-    events = RecentEvents()
-    for number in range(3 * KEPT):
-        events.put(DEFECT, f"{number} {'x' * 10_000}\nsecond line")
-        events.put(Kind("noise", "0", "debug"), "debugging")
-    kept = events.newest_first()
-
-    assert [event.message.split()[0] for event in kept] == [
-        str(3 * KEPT - 1 - index) for index in range(KEPT)
-    ]
-    assert max(len(event.message) for event in kept) <= LONGEST
-    assert not any("\n" in event.message for event in kept)
