@@ -219,6 +219,20 @@ def test_a_restart_refuses_no_look(tmp_path: Path) -> None:
     assert said == [b"HTTP/1.1 503 Service Unavailable\r\n"] * 2
 
 
+def test_systemd_may_bind_it(tmp_path: Path) -> None:
+    """The socket of a .socket unit serves, and others than this machine are refused all the same."""
+    daemon = Daemon(tmp_path / "tfd")
+    daemon.configure(WEB + '[metrics]\nbind = "systemd:watch"\n')
+    with service_manager(tmp_path) as manager, socket.create_server(("127.0.0.1", 0)) as bound:
+        manager.pass_socket("watch", bound)
+        daemon.prefix = manager.prefix()
+        daemon.start()
+        try:
+            wait_for(lambda: answers(bound.getsockname()[1]), 20, "metrics")
+        finally:
+            daemon.stop()
+
+
 def test_without_the_table_nothing_is_loaded_or_served(daemon: Daemon) -> None:
     """It comes and goes by reloads, and the port is free afterwards."""
     port = free_port()

@@ -107,11 +107,13 @@ class _Taken:
 
 
 def _is_of_this_machine(address: Address) -> bool:
-    """Whether only this machine reaches it; what another name resolves to is not known here."""
-    host = address.host
-    return (
-        address.is_unix or host in ("localhost", "::1") or (_family(address) == 4 and host.startswith("127."))
-    )
+    """Whether only this machine reaches it. What a name resolves to is not known here.
+
+    Nor is what a socket unit binds; that others are refused there all the same is the server's affair.
+    """
+    if address.is_unix or address.passed or address.host in ("localhost", "::1"):
+        return True
+    return _family(address) == 4 and address.host.startswith("127.")
 
 
 def _family(address: Address) -> int:

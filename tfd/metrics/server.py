@@ -12,6 +12,7 @@ from tfd.config.model import Metrics
 from tfd.metrics.access import refusal
 from tfd.metrics.request import Refusal, Request, RequestReader
 from tfd.metrics.response import Response, line
+from tfd.protocol import logged
 from tfd.protocol.address import Address
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Loop, Timer
@@ -116,7 +117,8 @@ class Server:
         try:
             return refusal(self._metrics, peer, request.host) or self._answer(request)
         except Exception as error:  # noqa: BLE001 - whoever asks shall hear of a defect, and tfd shall go on
-            self._log.limited("metrics", "error", f"a defect of tfd: {request.path} failed: {error!r}")
+            message = f"a defect of tfd; please report it: {request.path} of [metrics] failed"
+            self._log.limited("metrics", logged.DEFECT, message, reason=repr(error))
             return line(500, "a defect of tfd, which its log tells more of")
 
 

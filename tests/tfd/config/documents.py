@@ -68,7 +68,7 @@ LOCATIONS = st.dictionaries(
 
 METRICS_TABLES = st.sampled_from(
     [
-        {"bind": "unix:/run/metrics"},
+        {"bind": ["unix:/run/metrics", "systemd:metrics"]},
         {"bind": ["localhost:65535", "[::1]:65535"]},
         {"bind": "0.0.0.0:65535", "allow": ["192.0.2.0/24", "2001:db8::7"]},
     ]

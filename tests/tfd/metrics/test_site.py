@@ -56,6 +56,15 @@ def test_the_page_allows_its_own_script_and_no_other(site: Site) -> None:
     assert b"{{" not in one.body
 
 
+def test_the_page_fetches_nothing_from_elsewhere(site: Site) -> None:
+    """No script, style, font or picture, and no link to another place."""
+    page = site.answer(Request("GET", "/", "")).body.decode()
+
+    assert "//" not in page.replace("// What somebody", "")
+    assert "@import" not in page
+    assert "url(" not in page
+
+
 def test_json_has_the_status_and_what_happened(site: Site) -> None:
     """Events and history beside the keys of `tfd status --json`."""
     answer = site.answer(Request("GET", "/status.json", ""))
