@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 STOP_LIMIT: Final = 10.0
 """Seconds for the orderly end; whatever still waits then is dropped."""
 
+PULSE: Final = 5.0
+"""Seconds between two updates of what systemd shows."""
+
 DESCRIPTORS: Final = 262_144
 """Open files asked for: two for each channel, one for each stranger's connection for five seconds."""
 
@@ -111,6 +114,8 @@ class Service:
         self._leaving = False
         self._is_ready = False
         self._is_kept = False
+        self._reload_refused = False
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._notifier = Notifier()
         self._inherited = inherited or Inherited()
         try:
@@ -202,9 +207,31 @@ class Service:
                 "fields": {"control": self.port, "channels": self._services.channel_port, "name": config.name}
             },
         )
-        self._notifier.status(f"location {config.name} on port {self.port}")
+        self._pulse()
         self._notifier.ready()
         self._is_ready = True
+        if self._notifier.watchdog_interval is not None:
+            self._watchdog(self._notifier.watchdog_interval)
+
+    def _pulse(self) -> None:
+        """Show in systemd how it is, now and from time to time."""
+        self._notifier.status(self._summary())
+        self._timers["pulse"] = asyncio.get_running_loop().call_later(PULSE, self._pulse)
+
+    def _watchdog(self, interval: float) -> None:
+        """Feed systemd's watchdog from the loop that does the work."""
+        self._notifier.alive()
+        self._timers["watchdog"] = asyncio.get_running_loop().call_later(interval, self._watchdog, interval)
+
+    def _summary(self) -> str:
+        web = self._services.web
+        parts = [
+            "last reload refused, see the log" if self._reload_refused else "",
+            f"location {self._config.name} on port {self.port}: {self._control.sessions()} sessions",
+            self._follower.reason,
+            web.trouble if web is not None else "",
+        ]
+        return "; ".join(part for part in parts if part)
 
     async def _listen_channels(self, address: Address) -> None:
         """Listen on the channel port, and go on with the channels of the process before."""
@@ -233,6 +260,8 @@ class Service:
 
     async def _stop(self) -> None:
         self._notifier.stopping()
+        for timer in self._timers.values():
+            timer.cancel()
         # systemd runs no ExecStop= while a service starts: a SIGTERM then may mean a restart.
         if self._is_kept and (self._leaving or not self._is_ready):
             now = asyncio.get_running_loop().time()
@@ -255,13 +284,26 @@ class Service:
 
     def reload(self) -> None:
         """Take over from the file what can change without a restart; a wrong file changes nothing."""
+        # Before READY=1, a second one would end the start for systemd.
+        if self._is_ready:
+            self._notifier.reloading()
+        try:
+            self._reload()
+        finally:
+            self._notifier.status(self._summary())
+            if self._is_ready:
+                self._notifier.ready()
+
+    def _reload(self) -> None:
         try:
             fresh = settings.load(self._path, required=self._path != settings.DEFAULT_PATH)
         except ConfigErrors as errors:
             for problem in errors.problems:
                 log.error("%s", problem)
             log.error("the configuration was not reloaded; the old one stays in force")
+            self._reload_refused = True
             return
+        self._reload_refused = False
         changed = {
             item.name
             for item in fields(Config)

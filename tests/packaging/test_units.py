@@ -25,9 +25,10 @@ bind = "127.0.0.1:80"
 container = "web"
 port = 80
 """
+CHANNELS = 2021
 NOT_JOINED = "no location joined yet: run `tfd join INVITE`"
 SERVICES = ("tfd", "tflocation")
-EXPOSURE = {"tfd.service": 15, "tfd@blue.service": 15}
+EXPOSURE = {"tfd.service": 15, "tfd@blue.service": 15, "tflocation.service": 31}
 """Tenths of the points that `systemd-analyze security` may count."""
 
 
@@ -288,8 +289,13 @@ def test_tflocation_waits_for_its_engine(machine: Machine, configured: bool) -> 
     assert status.returncode == 0
     assert "no engine runs" in status.stdout
     assert machine.run("systemctl", "reload", unit).returncode == 0
-    wait_for(
-        lambda: any("configuration reloaded" in line for line in machine.journal(unit)), LIMIT, "the reload"
-    )
+    assert [line for line in last_lines(machine, unit) if "configuration reloaded" in line]
+    config.write_text("x = 1\n")
+    assert machine.run("systemctl", "reload", unit).returncode == 0
+    assert "last reload refused" in machine.property(unit, "StatusText")
+    config.unlink()
+    with knocking(machine, CHANNELS) as knocks:
+        assert machine.run("systemctl", "restart", unit).returncode == 0
+    assert knocks.refused == 0
     assert machine.run("systemctl", "stop", unit).returncode == 0
     assert machine.property(unit, "Result") == "success"
