@@ -28,7 +28,7 @@ port = 80
 CHANNELS = 2021
 NOT_JOINED = "no location joined yet: run `tfd join INVITE`"
 SERVICES = ("tfd", "tflocation")
-EXPOSURE = {"tfd.service": 15, "tfd@blue.service": 15, "tflocation.service": 32}
+EXPOSURE = {"tfd.service": 12, "tfd@blue.service": 12, "tfd-bind@x.service": 14, "tflocation.service": 32}
 """Tenths of the points that `systemd-analyze security` may count."""
 
 
@@ -101,9 +101,7 @@ def accepts(machine: Machine, port: int) -> bool:
 def test_systemd_understands_all_units(machine: Machine) -> None:
     """`systemd-analyze verify` has nothing to say, but for what systemd 252 does not know and leaves out."""
     shutil.copy(TREE / "packaging/tfd.socket", machine.root / "etc/systemd/system")
-    done = machine.run(
-        "systemd-analyze", "verify", TFD, "tfd@blue.service", "tflocation.service", "tfd.socket"
-    )
+    done = machine.run("systemd-analyze", "verify", *EXPOSURE, "tfd.socket", "tfd-bind.socket")
 
     said = [line for line in done.stderr.splitlines() if "ignoring: notify-reload" not in line]
     assert (done.returncode, said) == (0, [])
@@ -120,6 +118,8 @@ def test_tfd_runs_reloads_restarts_and_stops(machine: Machine) -> None:
     """It tells systemd and the journal how it is, refuses a wrong file, and ends in order; never as root."""
     start(machine, TFD)
     assert owner(machine, TFD) == "tfd"
+    capabilities = machine.run("grep", "^CapEff", f"/proc/{machine.property(TFD, 'MainPID')}/status").stdout
+    assert capabilities.split()[1].strip("0") == ""
     assert NOT_JOINED in machine.property(TFD, "StatusText")
     assert NOT_JOINED in machine.journal(TFD)
     assert NOT_JOINED in machine.run("systemctl", "status", TFD).stdout
@@ -144,6 +144,17 @@ def test_tfd_runs_reloads_restarts_and_stops(machine: Machine) -> None:
     assert machine.property(TFD, "Result") == "success"
     assert "stopping; the containers run on" in machine.journal(TFD)[-2:]
     assert not accepts(machine, 81)
+
+
+def test_without_its_helper_a_low_port_is_refused_with_the_reason(machine: Machine) -> None:
+    """A reload that adds one changes nothing then, and the journal says what is missing."""
+    configure(machine, IDLE.replace(":80", ":8080"))
+    start(machine, TFD)
+    assert machine.run("systemctl", "stop", "tfd-bind.socket").returncode == 0
+    configure(machine, IDLE.replace(":80", ":82"))
+    assert machine.run("systemctl", "reload", TFD).returncode == 0
+    assert any("127.0.0.1:82" in line and "tfd-bind.socket" in line for line in last_lines(machine, TFD))
+    assert "127.0.0.1:8080" in machine.run("tfd", "status").stdout
 
 
 def test_nobody_is_refused_while_tfd_dies_hangs_or_restarts(machine: Machine) -> None:

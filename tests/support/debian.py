@@ -29,6 +29,9 @@ DEPENDENCIES = (
 )
 """What all our packages depend on."""
 
+UNITS = ("tfd.service", "tfd@.service", "tfd-bind.socket", "tfd-bind@.service", "tflocation.service")
+"""What a package installs; tfd.socket is an example."""
+
 COMFORTS = ("sudo", "man-db", "openssh-server")
 """What users of an installed machine have besides."""
 
@@ -122,7 +125,7 @@ def install_programs(root: Path) -> None:
     packages = root / "usr/lib/python3/dist-packages"
     for name in ("tfd", "tflocation", "tfnz"):
         shutil.copytree(TREE / name, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for unit in ("tfd.service", "tfd@.service", "tflocation.service"):
+    for unit in UNITS:
         shutil.copy(TREE / "packaging" / unit, root / "etc/systemd/system")
     shutil.copy(TREE / "packaging/sysusers.d/tfd.conf", root / "usr/lib/sysusers.d/tfd.conf")
     subprocess.run(

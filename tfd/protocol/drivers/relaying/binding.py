@@ -11,13 +11,13 @@ from tfd.protocol.address import Address
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
+from tfd.protocol.drivers.systemd.low_ports import ask, bind
 from tfd.protocol.errors import TfdError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _UNIX_MODE: Final = 0o666
-_IP_FREEBIND: Final = 15  # linux/in.h; the socket module does not have it
 
 
 class BindError(TfdError):
@@ -132,6 +132,8 @@ def _tcp(address: Address, log: Log, kept: KeptListeners | None) -> list[Listeni
             else:
                 sock = _bind_tcp(family, numeric, address, log)
                 made.append(Listening(sock, kept, kept.keep(sock) if kept is not None else ""))
+                sock.setblocking(False)
+                sock.listen(_backlog())
     except OSError:
         for listening in made:
             listening.close()
@@ -144,26 +146,25 @@ def _bind_tcp(
 ) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # So that 0.0.0.0 and [::] are two addresses, whatever net.ipv6.bindv6only says.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            sock.bind(numeric)
-        except OSError as error:
-            if error.errno != errno.EADDRNOTAVAIL:
-                raise
-            # Started before the network: the address is bound now and works as soon as an interface has it.
-            sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-            sock.bind(numeric)
-            message = f"no interface has the address of {address} yet; waiting for it"
-            log.event(logged.LISTENER_WAITING, message, address=str(address))
-        sock.listen(_backlog())
+        there = bind(sock, numeric)
+    except PermissionError:
+        sock.close()
+        return _low_port(numeric)
     except OSError:
         sock.close()
         raise
+    if not there:
+        message = f"no interface has the address of {address} yet; waiting for it"
+        log.event(logged.LISTENER_WAITING, message, address=str(address))
     return sock
+
+
+def _low_port(numeric: SocketAddress | tuple[int, bytes]) -> socket.socket:
+    try:
+        return ask(numeric)
+    except (FileNotFoundError, ConnectionRefusedError, PermissionError) as error:
+        text = "permission denied: it takes root, CAP_NET_BIND_SERVICE, or the unit tfd-bind.socket"
+        raise OSError(errno.EACCES, text) from error
 
 
 def _unix(address: Address, kept: KeptListeners | None) -> Listening:
