@@ -144,7 +144,9 @@ class Tunnel(Waitable, Killable, Ending):
         log.info("Creating remote tunnel: %s (%d -> %d)", as_text(self.uuid), self.lp, self.port)
         if self.bind is None:
             addresses = " and ".join(str(bound.address.host) for bound in self._bound)
-            log.info("It listens on all addresses: %s; bind it to 127.0.0.1 to keep it to this machine", addresses)
+            log.info(
+                "It listens on all addresses: %s; bind it to 127.0.0.1 to keep it to this machine", addresses
+            )
 
     def destroy(self, with_command: bool = True) -> None:  # noqa: ARG002 - as programs pass it
         """Stop listening and reset all connections. Repeatable.

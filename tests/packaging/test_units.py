@@ -25,10 +25,20 @@ bind = "127.0.0.1:80"
 container = "web"
 port = 80
 """
+JOINED = """
+from pathlib import Path
+from tfd.locations.accounts import Account, save_account
+from tfd.protocol.address import Address
+from tfd.protocol.drivers.transport import Keys
+from tfd.protocol.keys import generate
+ours, theirs = generate(), generate()
+keys = Keys(theirs.public, ours.public, ours.secret)
+save_account(Account("attic", "account", (Address("127.0.0.1", 2020),), keys), Path("/var/lib/tfd"))
+"""
 CHANNELS = 2021
 NOT_JOINED = "no location joined yet: run `tfd join INVITE`"
 SERVICES = ("tfd", "tflocation")
-EXPOSURE = {"tfd.service": 12, "tfd@blue.service": 12, "tfd-bind@x.service": 14, "tflocation.service": 32}
+EXPOSURE = {"tfd.service": 12, "tfd@blue.service": 12, "tfd-bind@x.service": 14, "tflocation.service": 33}
 """Tenths of the points that `systemd-analyze security` may count."""
 
 
@@ -229,6 +239,21 @@ def nsenter_ip(machine: Machine, verb: str) -> None:
     """Give the machine's loopback the address 192.0.2.1, or take it away."""
     done = machine.run("ip", "address", verb, "192.0.2.1/32", "dev", "lo")
     assert done.returncode == 0, done.stderr
+
+
+def test_tfd_speaks_to_a_location_from_its_sandbox(machine: Machine) -> None:
+    """What ZeroMQ and libsodium need of the kernel is there: a location with another key is told of."""
+    start(machine, "tflocation.service")
+    done = machine.run("python3", "-c", JOINED)
+    assert done.returncode == 0, done.stderr
+    try:
+        start(machine, TFD)
+        wait_for(
+            lambda: any("ended the handshake" in line for line in machine.journal(TFD)), LIMIT, "an answer"
+        )
+        assert machine.property(TFD, "NRestarts") == "0"
+    finally:
+        shutil.rmtree(machine.root / "var/lib/tfd/locations")
 
 
 def test_instances_are_apart(machine: Machine) -> None:

@@ -62,7 +62,9 @@ def test_a_low_port_is_bound_and_handed_over(tmp_path: Path, name: tuple[str | i
 
         serving = threading.Thread(target=serve_two)
         serving.start()
-        with ask(name, path) as bound:
+        bound, there = ask(name, path)
+        with bound:
+            assert there == (name[0] != "192.0.2.1")
             assert bound.getsockname()[:2] == name[:2]
             assert not bound.get_inheritable()
             bound.listen()

@@ -149,7 +149,7 @@ def _bind_tcp(
         there = bind(sock, numeric)
     except PermissionError:
         sock.close()
-        return _low_port(numeric)
+        sock, there = _low_port(numeric)
     except OSError:
         sock.close()
         raise
@@ -159,7 +159,7 @@ def _bind_tcp(
     return sock
 
 
-def _low_port(numeric: SocketAddress | tuple[int, bytes]) -> socket.socket:
+def _low_port(numeric: SocketAddress | tuple[int, bytes]) -> tuple[socket.socket, bool]:
     try:
         return ask(numeric)
     except (FileNotFoundError, ConnectionRefusedError, PermissionError) as error:

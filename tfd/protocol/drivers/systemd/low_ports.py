@@ -2,7 +2,8 @@
 
 The service connects to a Unix socket that only its user may open (tfd-bind.socket), and says where to bind.
 For each connection systemd runs this module, which may do no more (tfd-bind@.service). One request is a line,
-"HOST PORT" with a numeric host; the answer is "0" with the bound socket, or an errno (errno(3)).
+"HOST PORT" with a numeric host; the answer is an errno (errno(3)), or the bound socket with "bound", or with
+"waiting" where no interface has the address yet.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ FIRST_FREE: Final = 1024
 """The lowest port that needs no privilege (ip(7), ip_unprivileged_port_start)."""
 
 _LIMIT: Final = 5.0
+_THERE: Final = b"bound"
 _LONGEST: Final = 128
 _IP_FREEBIND: Final = 15  # linux/in.h; the socket module does not have it
 
@@ -43,8 +45,11 @@ def bind(sock: socket.socket, name: SocketName) -> bool:
     return True
 
 
-def ask(name: SocketName, address: str = ADDRESS) -> socket.socket:
-    """Have the other service bind a numeric address; give the socket. Raises OSError, after 5 s too."""
+def ask(name: SocketName, address: str = ADDRESS) -> tuple[socket.socket, bool]:
+    """Have the other service bind a numeric address; give the socket, and what `bind` tells.
+
+    Raises OSError, after 5 s too.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_LIMIT)
         connection.connect(address)
@@ -53,7 +58,7 @@ def ask(name: SocketName, address: str = ADDRESS) -> socket.socket:
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     if descriptors:
-        return socket.socket(fileno=descriptors[0])
+        return socket.socket(fileno=descriptors[0]), answer == _THERE
     number = int(answer) if answer.isdigit() else errno.EPROTO
     raise OSError(number, os.strerror(number))
 
@@ -64,13 +69,14 @@ def serve(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):  # who asked has gone, and there is nobody to tell
         try:
             request = connection.recv(_LONGEST)
-            with _bound(request.decode("ascii", "replace")) as sock:
-                socket.send_fds(connection, [b"0"], [sock.fileno()])
+            sock, there = _bound(request.decode("ascii", "replace"))
+            with sock:
+                socket.send_fds(connection, [_THERE if there else b"waiting"], [sock.fileno()])
         except OSError as error:
             connection.sendall(str(error.errno or errno.EPROTO).encode())
 
 
-def _bound(request: str) -> socket.socket:
+def _bound(request: str) -> tuple[socket.socket, bool]:
     host, _, rest = request.partition(" ")
     port, newline, more = rest.partition("\n")
     plain = port.isascii() and port.isdecimal() and len(port) < 5
@@ -83,11 +89,10 @@ def _bound(request: str) -> socket.socket:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from None
     sock = socket.socket(found[0], socket.SOCK_STREAM)
     try:
-        bind(sock, found[4])
+        return sock, bind(sock, found[4])
     except OSError:
         sock.close()
         raise
-    return sock
 
 
 if __name__ == "__main__":
