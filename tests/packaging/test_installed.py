@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.debian import NEWER, TREE, layered
+from tests.support.debian import DEPENDENCIES, NEWER, TREE, layered
 from tests.support.machine import Machine, booted
 from tests.support.waiting import wait_for
 
@@ -29,7 +29,8 @@ port = 80
 """
 STATE = r"""
 find / -xdev \( -path /proc -o -path /sys -o -path /tmp -o -path /run -o -path /root -o -path /var/log \
-    -o -path /var/cache/apt -o -path /var/cache/ldconfig -o -path /var/lib/apt \) -prune -o -print
+    -o -path /var/cache/apt -o -path /var/cache/ldconfig -o -path /var/lib/apt \
+    -o -path /var/lib/systemd/timers \) -prune -o -print
 find /run -name '*tfd*' -o -name '*tflocation*'
 getent passwd
 getent group
@@ -82,6 +83,7 @@ def box(request: pytest.FixtureRequest, tmp_path: Path, packages: Path, newer: P
 @pytest.mark.parametrize("box", ["bookworm", "trixie"], indirect=True)
 def test_install_upgrade_and_purge(box: Box) -> None:
     """The small box gets the small part; an upgrade keeps what was set and what runs; all of it can go."""
+    box.apt(f"install {' '.join(DEPENDENCIES)}")
     before = box.state()
     box.install("first", *SMALL)
     assert [
@@ -96,12 +98,16 @@ def test_install_upgrade_and_purge(box: Box) -> None:
     box.install("first", "tflocation", "python3-tfnz")
     box.run("tf --version; tflocation --version")
     assert "127.0.0.1:8080" in box.run("tfd status")
+    box.run("mkdir -p /etc/tfd; cp /etc/tfd.toml /etc/tfd/blue.toml; sed -i s/8080/8081/ /etc/tfd/blue.toml")
+    box.run("systemctl enable --now tfd@blue")
     box.run("mkdir -p /var/lib/tfd/accounts; echo secret >/var/lib/tfd/accounts/home.key")
 
-    running = box.machine.property("tfd.service", "MainPID")
+    units = ("tfd.service", "tfd@blue.service")
+    running = [box.machine.property(unit, "MainPID") for unit in units]
     box.install("second", *ALL)
-    assert box.machine.property("tfd.service", "MainPID") not in ("0", running)
-    assert box.run("tfd status").startswith(f"tfd {NEWER}")
+    assert not {box.machine.property(unit, "MainPID") for unit in units} & {"0", *running}
+    for instance in ("", "--instance blue "):
+        assert box.run(f"tfd {instance}status").startswith(f"tfd {NEWER}")
     assert box.run("cat /etc/tfd.toml") == IDLE.strip()
     assert box.run("cat /var/lib/tfd/accounts/home.key") == "secret"
     assert (box.active("tfd"), box.active("tflocation")) == ("active", "inactive")
@@ -116,7 +122,7 @@ def test_install_upgrade_and_purge(box: Box) -> None:
     assert "127.0.0.1:8080" in wait_for(
         lambda: box.run("systemctl start tfd; tfd status"), LIMIT, "tfd to run again"
     )
-    box.apt(f"purge --autoremove {' '.join(SMALL)} tflocation")
+    box.apt(f"purge {' '.join(SMALL)} tflocation")
     assert box.state() - before == set()
 
 
