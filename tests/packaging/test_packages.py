@@ -108,7 +108,7 @@ def test_each_package_has_its_part(packages: Path) -> None:
 
     assert {
         "./etc/tfd.toml",
-        "./lib/systemd/system/tfd.service",
+        "./usr/lib/systemd/system/tfd.service",
         "./usr/bin/tfd",
         "./usr/lib/systemd/catalog/tfd.catalog",
         f"{share}/bash-completion/completions/tfd",
@@ -119,7 +119,7 @@ def test_each_package_has_its_part(packages: Path) -> None:
     } <= tfd
     assert {
         "./etc/tflocation.toml",
-        "./lib/systemd/system/tflocation.service",
+        "./usr/lib/systemd/system/tflocation.service",
         "./usr/bin/tflocation",
         f"{share}/bash-completion/completions/tflocation",
         f"{share}/man/man1/tflocation.1.gz",
