@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfd.protocol.errors import CommandError
-from tflocation.tickets import Grant, PortTarget, Refusal, Tickets
+from tflocation.tickets import Grant, PipeTarget, PortTarget, Refusal, Tickets
 
 CIPHER = "chacha20poly1305"
 
@@ -88,3 +88,35 @@ def test_no_ticket_is_ever_taken_twice(steps: list[tuple[str, float]]) -> None:
         elif action == "again":
             for ticket in gone:
                 assert isinstance(tickets.redeem(ticket, now), Refusal)
+
+
+def test_what_is_unused_is_good_in_the_next_process_and_what_was_used_is_not() -> None:
+    """Each ticket keeps its end, its account's share, and stays good once."""
+    before, after = Tickets(lifetime=10.0, most=2), Tickets(lifetime=10.0, most=2)
+    late, early = mint(before, now=5.0), mint(before, "bob", now=6.0)
+    used = mint(before, now=6.0)
+    before.redeem(used.id, 7.0)
+    assert before.unused(7.0) == [late, early]
+    assert before.unused(15.5) == [early]
+    for grant in (late, early):
+        after.take_over(grant)
+    mint(after)
+    with pytest.raises(CommandError):
+        mint(after)
+
+    assert after.redeem(early.id, 7.0) == early
+    assert after.redeem(early.id, 7.0) is Refusal.USED
+    assert after.redeem(used.id, 7.0) is Refusal.UNKNOWN
+    assert after.redeem(late.id, 15.0) is Refusal.EXPIRED
+
+
+def test_tickets_are_withdrawn_by_a_condition() -> None:
+    """Those of pipes stay: their ends tell for themselves whether they are over."""
+    tickets = Tickets()
+    web, other = mint(tickets), mint(tickets, container="other")
+    pipe = tickets.mint("ann", "web", PipeTarget(bytes(16)), 0.0, CIPHER)
+    assert tickets.withdraw(lambda grant: grant.container == "web") == 1
+
+    assert tickets.redeem(web.id, 1.0) is Refusal.UNKNOWN
+    assert tickets.redeem(other.id, 1.0) == other
+    assert tickets.redeem(pipe.id, 1.0) == pipe
