@@ -3,6 +3,7 @@
 Everything is left at once and nothing is waited for: bytes that no socket has taken go along as bytes.
 """
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -40,6 +41,7 @@ KINDS = (ListenerCounts, ConnectionState)
 
 def leave(proxy: Proxy, notifier: Notifier, log: Log) -> None:
     """Leave all connections to the next process; this one relays nothing any more. Never raises."""
+    begun = time.monotonic()
     statistics = proxy.statistics()
     proxy.leave_listeners()
     try:
@@ -66,11 +68,14 @@ def leave(proxy: Proxy, notifier: Notifier, log: Log) -> None:
         _tell_lost(log, f"{closed} connections are reset: {left} is the most that can be handed over")
     if not in_time:
         _tell_lost(log, f"the service manager has not taken over {left} connections in time")
-    log.event(logged.HANDED_OVER, f"{left} connections are left to the next process", count=left)
+    seconds = round(time.monotonic() - begun, 3)
+    message = f"{left} connections are left to the next process, in {seconds} s"
+    log.event(logged.HANDED_OVER, message, count=left, seconds=seconds)
 
 
 def take_over(proxy: Proxy, inherited: Inherited, notifier: Notifier, log: Log) -> set[Route]:
     """Go on with what the process before left, and give the routes that its connections use. Never raises."""
+    begun = time.monotonic()
     incoming = handover.take(inherited, notifier, PROGRAM, KINDS)
     if incoming is None:
         return set()
@@ -95,7 +100,9 @@ def take_over(proxy: Proxy, inherited: Inherited, notifier: Notifier, log: Log) 
         peer = peer_name(peer_of(client))
         _tell_lost(log, f"a connection from {peer} was reset in the restart: {trouble}", peer=peer)
     incoming.close()
-    log.event(logged.TAKEN_OVER, f"{taken} connections were taken over from the process before", count=taken)
+    seconds = round(time.monotonic() - begun, 3)
+    message = f"{taken} connections were taken over from the process before, in {seconds} s"
+    log.event(logged.TAKEN_OVER, message, count=taken, seconds=seconds)
     return routes
 
 

@@ -107,8 +107,8 @@ CHANNEL_PORT_UNREACHABLE: Final = Kind(
     "channel-port-unreachable", "6be7a4dec8ae4dc7aea57406189fa266", "warning", ("address", "reason")
 )
 
-HANDED_OVER: Final = Kind("handed-over", "286f2726692b4f32b5eb201ac5fe8b05", "info", ("count",))
-TAKEN_OVER: Final = Kind("taken-over", "d46f03cce2ed46b481eb228ebda99663", "info", ("count",))
+HANDED_OVER: Final = Kind("handed-over", "286f2726692b4f32b5eb201ac5fe8b05", "info", ("count", "seconds"))
+TAKEN_OVER: Final = Kind("taken-over", "d46f03cce2ed46b481eb228ebda99663", "info", ("count", "seconds"))
 CONNECTION_LEFT_BEHIND: Final = Kind(
     "connection-left-behind", "d4bf0a7523e142b68603d9c4a2a6b3fe", "error", ("reason",)
 )
