@@ -82,6 +82,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
         from tfd import showing
 
         return showing.watch(options.json) if options.watch else showing.show(options.json)
+    if options.command == "logs":
+        from tfd import logs
+
+        return logs.show(options.name, options.lines, follow=options.follow)
     config = Path(options.config)
     del options
     from tfd import daemon
@@ -132,6 +136,12 @@ def parser() -> argparse.ArgumentParser:
     )
     status.add_argument("--json", action="store_true", help="print JSON, for programs: one line")
     status.add_argument("--watch", action="store_true", help="show it again every 2 s, until Ctrl-C")
+    logs = commands.add_parser(
+        "logs", help="show what a declared container writes", description=_LOGS, allow_abbrev=False
+    )
+    logs.add_argument("name", metavar="NAME", help="the container's name in the configuration")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what it writes from now on")
+    logs.add_argument("-n", "--lines", metavar="LINES", type=_number, help="the last LINES lines alone")
     return top
 
 
@@ -172,9 +182,19 @@ def _epilog() -> str:
 
 _JOIN = """Makes a key pair, proves the invite's token to the location, and stores the account in the state
 directory ($STATE_DIRECTORY, else /var/lib/tfd). An invite works once."""
+_LOGS = """Shows the output of a declared container, which its location keeps: some 256 KiB of each. Where the
+daemon runs under systemd, `journalctl -t NAME` has all that came since it does."""
 _STATUS = (
     """Shows listeners, containers and where they run, locations, and counts of connections and bytes."""
 )
+
+
+def _number(text: str) -> int:
+    """Read a number of lines. Raises ValueError, which the parser words."""
+    number = int(text)
+    if not 0 <= number <= 1 << 20:
+        raise ValueError
+    return number
 
 
 def _counted(number: int, noun: str) -> str:

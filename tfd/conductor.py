@@ -7,6 +7,7 @@ from tfd.config.model import Config, Container
 from tfd.locations.bringing import Files, bring_files, bring_image
 from tfd.locations.location import Location
 from tfd.log import Log
+from tfd.outputs import Outputs
 from tfd.protocol.drivers.link import Answer, Failure
 from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.drivers.relaying.tickets import TicketCallback, TicketFailure
@@ -70,6 +71,7 @@ class Conductor:
         self._soon: Timer | None = None
         self._due: Timer | None = None
         self._closed = False
+        self._outputs = Outputs(loop, log)
         self._bringing: dict[tuple[str, str], list[Callable[[str | Failure], None]]] = {}
 
     def configure(self, config: Config) -> None:
@@ -78,6 +80,7 @@ class Conductor:
         for listener in config.listeners:
             ports[listener.container] = (*ports.get(listener.container, ()), listener.port)
         self._ports = ports
+        self._outputs.configure(config)
         self.poke()
 
     def poke(self) -> None:
@@ -91,6 +94,7 @@ class Conductor:
         for timer in (self._soon, self._due):
             if timer is not None:
                 timer.cancel()
+        self._outputs.close()
         for location in self.locations.values():
             location.close()
 
@@ -127,6 +131,7 @@ class Conductor:
         deadline = self._supervisor.deadline()
         if deadline is not None:
             self._due = self._loop.call_at(deadline, self.poke)
+        self._outputs.follow(self.locations)
         self._decided()
 
     def _carry_out(self, action: Action) -> None:
@@ -264,7 +269,11 @@ class Conductor:
                 "config": _container_config(action.container, action.volumes, files),
             }
         )
-        self._request(action, location, "container.create", params, _put_container, CREATE_LIMIT)
+        self._request(action, location, "container.create", params, self._created, CREATE_LIMIT)
+
+    def _created(self, location: Location, answer: dict[str, Any]) -> None:
+        self._outputs.created(Route(location.name, str(answer["container"]["id"])))
+        _put_container(location, answer)
 
     @staticmethod
     def _volume_ensured(location: Location, answer: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,7 +109,10 @@ class Daemon:
         self._observing = Observing(lambda: self._make_metrics(kept))
         try:
             self._status = StatusServer(
-                self._loop, socket_path(), {"status": self._answer_status, "accounts": self._answer_accounts}
+                self._loop,
+                socket_path(),
+                {"status": self._answer_status, "accounts": self._answer_accounts},
+                {"logs": self._answer_logs},
             )
             try:
                 self._bind(config)
@@ -327,6 +331,11 @@ class Daemon:
     def _answer_accounts(self) -> str:
         self._read_accounts()
         return "{}"
+
+    def _answer_logs(self, words: Sequence[str], reply: Callable[[str], None]) -> None:
+        from tfd import logs
+
+        logs.answer(words, self._supervisor.report(), self._conductor.locations, reply)
 
     # The end
 

@@ -33,7 +33,7 @@ FIELD_LIMIT: Final = 16 * 1024
 WAITING_LIMIT: Final = 256 * 1024
 """Bytes of lines that wait at most."""
 
-FLUSH_PAUSE: Final = 0.1
+FLUSH_PAUSE: Final = 0.02
 """Seconds between two tries to send what waits."""
 
 FLUSHED_AT_ONCE: Final = 64
@@ -57,6 +57,9 @@ class Entry:
 class Sink(Protocol):
     """Where lines go. Never blocks, never raises."""
 
+    takes_output: bool
+    """Whether what containers write belongs here too."""
+
     def encode(self, entry: Entry) -> bytes:
         """Give what is to be sent for an entry."""
 
@@ -72,6 +75,8 @@ class JournalSink:
 
     Spoken directly: systemd.journal blocks in sendmsg and costs 2.5 MB of memory by what it imports.
     """
+
+    takes_output = True
 
     def __init__(self, address: str = JOURNAL) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -105,6 +110,8 @@ class JournalSink:
 
 class StderrSink:
     """Lines of `LEVEL message key=value` on a file descriptor, written only while it takes them."""
+
+    takes_output = False
 
     def __init__(self, descriptor: int = 2) -> None:
         self._descriptor = descriptor
@@ -169,6 +176,15 @@ class Log:
     def queued(self) -> int:
         """Bytes of the lines that wait."""
         return self._size
+
+    @property
+    def takes_output(self) -> bool:
+        """Whether what containers write belongs here too: in the journal it has names of its own."""
+        return self._sink.takes_output
+
+    def output(self, identifier: str, line: str, fields: Mapping[str, object]) -> None:
+        """Write a line that a container wrote, under its name; no level leaves it out."""
+        self._put(Entry("info", line, fields, identifier=identifier))
 
     def event(self, what: Kind | str, message: str, **fields: object) -> None:
         """Write one event.

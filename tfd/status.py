@@ -1,20 +1,22 @@
 """The daemon's status socket, and the asking side of it.
 
-One connection is one question of one line (`status`, `accounts`) and one answer of one line of JSON.
+One connection is one question of one line (`status`, `accounts`, `logs NAME ...`) and one answer of one line
+of JSON.
 """
 
 import os
 import select
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.errors import TfdError
 
 MAX_CLIENTS: Final = 8
-MAX_QUESTION: Final = 64
+MAX_QUESTION: Final = 256
 """Bytes of a question, its newline included."""
 
 CLIENT_LIMIT: Final = 5.0
@@ -22,6 +24,10 @@ CLIENT_LIMIT: Final = 5.0
 
 MAX_ANSWER: Final = 1 << 24
 """Bytes of an answer that the asking side reads at most."""
+
+
+Reply = Callable[[str], None]
+Answering = Callable[[Sequence[str], Reply], None]
 
 
 class StatusError(TfdError):
@@ -40,15 +46,24 @@ class StatusServer:
         loop: the loop that serves.
         path: where the socket lies; its directory is made.
         answers: what gives the answer to each question, as one line without its end.
+        later: what answers the questions that it cannot answer at once: it is told the words that follow the
+            question's name, and what to call, once, with the answer.
 
     Raises StatusError: the socket cannot be made, or another daemon answers on it.
 
     """
 
-    def __init__(self, loop: Loop, path: Path, answers: Mapping[str, Callable[[], str]]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        path: Path,
+        answers: Mapping[str, Callable[[], str]],
+        later: Mapping[str, Answering] = MappingProxyType({}),
+    ) -> None:
         self._loop = loop
         self._path = path
         self._answers = answers
+        self._later = later
         self._clients: dict[int, _Client] = {}
         self._socket = _listening(path)
         loop.register(self._socket.fileno(), select.EPOLLIN, self._accept)
@@ -75,9 +90,14 @@ class StatusServer:
             self._loop, connection, self._answer, lambda: self._clients.pop(number, None)
         )
 
-    def _answer(self, question: str) -> str:
-        answer = self._answers.get(question)
-        return answer() if answer is not None else '{"error": "unknown question"}'
+    def _answer(self, question: str, reply: Reply) -> None:
+        name, *words = question.split() or [""]
+        if name in self._later:
+            self._later[name](words, reply)
+        elif question in self._answers:
+            reply(self._answers[question]())
+        else:
+            reply('{"error": "unknown question"}')
 
 
 class _Client:
@@ -87,7 +107,7 @@ class _Client:
         self,
         loop: Loop,
         connection: socket.socket,
-        answer: Callable[[str], str],
+        answer: Callable[[str, Reply], None],
         closed: Callable[[], object],
     ) -> None:
         self._loop = loop
@@ -95,6 +115,7 @@ class _Client:
         self._answer = answer
         self._closed = closed
         self._question = b""
+        self._asked = False
         self._output = b""
         self._limit: Timer = loop.call_later(CLIENT_LIMIT, self.close)
         loop.register(connection.fileno(), select.EPOLLIN, self._ready)
@@ -118,13 +139,20 @@ class _Client:
 
     def _read(self) -> None:
         data = self._connection.recv(MAX_QUESTION)
+        if self._asked and data:
+            return  # one connection is one question
         self._question += data
         line, newline, _ = self._question.partition(b"\n")
-        if newline:
-            self._output = self._answer(line.decode("ascii", "replace")).encode() + b"\n"
-            self._loop.modify(self._connection.fileno(), select.EPOLLOUT)
+        if newline and not self._asked:
+            self._asked = True
+            self._answer(line.decode("ascii", "replace"), self._reply)
         elif not data or len(self._question) >= MAX_QUESTION:
             self.close()
+
+    def _reply(self, answer: str) -> None:
+        if self._connection.fileno() >= 0:  # else it has gone meanwhile
+            self._output = answer.encode() + b"\n"
+            self._loop.modify(self._connection.fileno(), select.EPOLLOUT)
 
     def _write(self) -> None:
         self._output = self._output[self._connection.send(self._output) :]

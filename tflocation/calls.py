@@ -20,7 +20,7 @@ TIME_LIMITS: Final = {
 
 DEFAULT_TIME_LIMIT: Final = 120.0
 
-WAITING: Final = frozenset({"port.wait"})
+WAITING: Final = frozenset({"port.wait", "container.output"})
 """Calls that do nothing but wait, so that they take no turn from others."""
 
 SLOW: Final = frozenset({"container.create", "image.commit", "blob.put"})
@@ -93,4 +93,6 @@ def _time_limit(called: Called) -> float:
         return float(called.params.get("timeout", 0)) + STOP_MARGIN
     if called.name == "port.wait":
         return float(called.params["timeout"]) + WAIT_MARGIN
+    if called.name == "container.output":
+        return float(called.params["wait"]) + WAIT_MARGIN
     return TIME_LIMITS.get(called.name, DEFAULT_TIME_LIMIT)

@@ -1,4 +1,6 @@
-"""The consoles of held containers: one of the engine's for each, kept attached, and read by any number.
+"""Consoles of containers: one of the engine's for each, kept attached, and read by any number.
+
+Those of held containers are kept always, those of others while somebody reads their output.
 
 A reader that is slow misses what has left the history; it never makes the container wait.
 """
@@ -75,6 +77,22 @@ class KeptConsole:
         """The last output."""
         return bytes(self._kept)
 
+    @property
+    def end(self) -> int:
+        """How many bytes of output there were so far: the place after the last one."""
+        return self._start + len(self._kept)
+
+    def piece(self, position: int) -> tuple[int, bytes]:
+        """Give the next output from a place on, and where it begins: later where that is kept no more."""
+        position = max(position, self._start)
+        offset = position - self._start
+        return position, bytes(self._kept[offset : offset + _PIECE])
+
+    async def more(self, position: int) -> None:
+        """Wait until there is output beyond a place, or will be none."""
+        while position >= self.end and not self.over:
+            await self._news.wait()
+
     async def attached(self) -> None:
         """Wait until it is attached or over. Raises TimeoutError."""
         async with asyncio.timeout(ATTACH_LIMIT):
@@ -85,16 +103,14 @@ class KeptConsole:
         """Give the history and then what follows, until it is over."""
         position = self._start
         while True:
-            position = max(position, self._start)
-            offset = position - self._start
-            if offset < len(self._kept):
-                piece = bytes(self._kept[offset : offset + _PIECE])
+            position, piece = self.piece(position)
+            if piece:
                 position += len(piece)
                 yield piece
             elif self.over:
                 return
             else:
-                await self._news.wait()
+                await self.more(position)
 
     async def write(self, data: bytes) -> None:
         """Type into the terminal, once it is attached. Raises EngineError, TimeoutError."""
@@ -195,6 +211,9 @@ class KeptConsole:
             await self._news.wait()
         container = await self._engine.container(self._id)
         if container.state in ENDED and not self._rebooting:
+            if self._attached_run != self._run:
+                # It was over before anybody could attach.
+                self._keep(await self._engine.console_log(self._id))
             unknown = 0 if container.state is State.STOPPED else 1
             self.ended(unknown if container.exit is None else container.exit, "")
         elif not rebooted:
@@ -235,14 +254,14 @@ class Consoles:
         self._turns = asyncio.Semaphore(ATTACHED_AT_ONCE)
 
     def keep(self, container: ContainerInfo) -> KeptConsole:
-        """Attach to a held container's console, unless that was done already."""
+        """Attach to a container's console, unless that was done already."""
         console = self._consoles.get(container.id)
         if console is None or console.over:
             console = self._consoles[container.id] = KeptConsole(self._engine, container, self._turns)
         return console
 
     def get(self, container_id: str) -> KeptConsole | None:
-        """Give the console of a container that is held, or was when its process ended."""
+        """Give the console of a container that is kept, or was when its process ended."""
         return self._consoles.get(container_id)
 
     def follow(self, differences: Iterable[Difference]) -> None:
@@ -251,8 +270,14 @@ class Consoles:
             container = difference.container
             if isinstance(difference, Gone):
                 self.forget(container.id)
-            elif container.holder and container.state is State.RUNNING:
+            elif (container.holder or container.id in self._consoles) and container.state is State.RUNNING:
                 self.keep(container)
+
+    async def release(self, container_id: str) -> None:
+        """Let go of a console that nobody reads any more."""
+        console = self._consoles.pop(container_id, None)
+        if console is not None:
+            await console.close()
 
     def forget(self, container_id: str) -> None:
         """Know that a container is destroyed: its console is over without an exit code."""

@@ -33,6 +33,7 @@ from tflocation.follower import Follower
 from tflocation.holding import Holding
 from tflocation.images import Images, ImageSettings
 from tflocation.inventory import Difference, Gone, Inventory
+from tflocation.outputs import Outputs
 from tflocation.pipes import Pipes
 from tflocation.runtime import RuntimeServer, socket_path
 from tflocation.state import StartError, state_directory
@@ -126,6 +127,7 @@ class Service:
         counters: Counter[str] = Counter()
         tickets = Tickets()
         pipes = Pipes(lambda: self._config.lease)
+        consoles = Consoles(engine)
         self._services = Services(
             config=config,
             engine=engine,
@@ -137,7 +139,8 @@ class Service:
                 tickets, logging.getLogger("tflocation.channels"), counters, pipes.connect
             ),
             pipes=pipes,
-            consoles=Consoles(engine),
+            consoles=consoles,
+            outputs=Outputs(consoles),
             public_key=pair.public,
             channel_port=config.channel_listen.port,
             counters=counters,
@@ -274,6 +277,7 @@ class Service:
         try:
             async with asyncio.timeout(STOP_LIMIT):
                 await self._services.pipes.close()
+                self._services.outputs.close()
                 await self._services.consoles.close()
                 await self._services.images.close()
                 await self._services.engine.close()

@@ -244,6 +244,7 @@ ATTEMPTS: Mapping[str, tuple[Attempt, ...]] = {
     "container.reboot": _container(reset=True),
     "container.console": _container(),
     "container.log": _container(),
+    "container.output": _container(wait=0.0),
     "process.start": _container(line="cat /srv/secret"),
     "file.put": _container(path="/srv/secret"),
     "file.fetch": _container(path="/srv/secret"),

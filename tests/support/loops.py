@@ -13,6 +13,7 @@ class Lines:
     """A log's sink that keeps its lines."""
 
     lines: list[str] = field(default_factory=list)
+    takes_output: bool = False
 
     def encode(self, entry: Entry) -> bytes:
         """Give an entry as a line."""

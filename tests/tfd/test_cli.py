@@ -39,9 +39,10 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--help"], ["--config FILE", "--check [FILE]", "join", "status", "SIGHUP", "exit codes"]),
+        (["--help"], ["--config FILE", "--check [FILE]", "join", "status", "logs", "SIGHUP", "exit codes"]),
         (["join", "--help"], ["INVITE", "--name", "$STATE_DIRECTORY"]),
         (["status", "--help"], ["--json", "--watch"]),
+        (["logs", "--help"], ["NAME", "--follow", "--lines LINES", "journalctl -t NAME"]),
     ],
 )
 def test_help(arguments: list[str], words: list[str]) -> None:

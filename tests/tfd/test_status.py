@@ -93,3 +93,30 @@ def test_a_socket_of_a_killed_daemon_is_replaced(tmp_path: Path) -> None:
         with pytest.raises(StatusError, match="another tfd"):
             StatusServer(loop, path, {})
         server.close()
+
+
+def test_an_answer_may_come_later_or_too_late(tmp_path: Path) -> None:
+    """The one who waits gets it, and it harms nobody when the asker has gone meanwhile."""
+    path = tmp_path / "status.sock"
+    replies = []
+    with running_loop() as (loop, _, lines):
+        server = StatusServer(loop, path, {}, {"logs": lambda words, reply: replies.append((words, reply))})
+        gone, waiting = connected(path, b"logs a b\n"), connected(path, b"logs\n")
+        run_until(loop, lambda: len(replies) == 2, 5, "both questions")
+        gone.close()
+        answer = b""
+
+        def answered() -> bool:
+            nonlocal answer
+            answer += received(waiting) or b""
+            return answer.endswith(b"\n")
+
+        for _, reply in replies:
+            reply("{}")
+        run_until(loop, answered, 5, "the answer")
+        server.close()
+        waiting.close()
+
+    assert sorted(list(words) for words, _ in replies) == [[], ["a", "b"]]
+    assert answer == b"{}\n"
+    assert lines.lines == []

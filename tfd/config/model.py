@@ -80,7 +80,8 @@ class Container:
     written); `image_stamp` then changes when that file does. `memory` is bytes, `cpus` processors,
     `processes` a count; None is the location's default. No `command` or `entrypoint` (None) means the
     image's own. No `health` means a TCP connection to the port that a listener names. No `locations` means
-    the best node of all. `connects_to` names the containers that this one may reach.
+    the best node of all. `connects_to` names the containers that this one may reach. `log` says whether its
+    output goes to the journal.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Container:
     health: Health | None = None
     locations: tuple[str, ...] = ()
     connects_to: tuple[str, ...] = ()
+    log: bool = True
     enabled: bool = True
     image_stamp: str = ""
 
@@ -111,7 +113,7 @@ class Container:
         Two declarations with the same identity are served by the same container; with another, it is
         replaced. It covers image, command, entrypoint, environment, volumes, files (their contents as they
         were when the configuration was read), memory, cpus and processes, and leaves out name, restart,
-        health, locations, connects_to and enabled, which change in place. It reads and raises nothing.
+        health, locations, connects_to, log and enabled, which change in place. It reads and raises nothing.
         """
         # libsodium's BLAKE2b: hashlib would load all of OpenSSL, 3.7 MB, for nothing else.
         from nacl.bindings import crypto_generichash_blake2b_salt_personal

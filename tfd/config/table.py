@@ -247,6 +247,12 @@ CONTAINER = Section(
             absent="none",
         ),
         Key(
+            "log",
+            Boolean(),
+            "Whether its output goes to the journal, under its name: `journalctl -t NAME`.",
+            "false",
+        ),
+        Key(
             "enabled",
             Boolean(),
             "false removes the container and keeps its declaration and its volumes.",

@@ -152,6 +152,8 @@ class _Joiner:
 class _Nowhere:
     """A log's sink for a command that says itself what happened."""
 
+    takes_output = False
+
     def encode(self, entry: Entry) -> bytes:  # noqa: ARG002
         return b""
 

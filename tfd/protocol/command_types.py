@@ -159,6 +159,8 @@ TERMINAL = Table(
 )
 """A terminal of `columns` and `rows` characters; `name` is what TERM says there."""
 PIPE_ID = Binary(16, 16)
+OUTPUT_PLACE = Binary(16, 16)
+"""A place in a container's output: 8 random bytes that name the record, and a position in it."""
 STORED_KEY = Text(255)
 STORED_VALUE = Scalar(64 * 1024)
 """What the key-value store keeps; nil stands for no entry."""

@@ -12,6 +12,7 @@ from tfd.protocol.command_types import (
     IMAGE,
     KEY,
     NAME,
+    OUTPUT_PLACE,
     PAIR,
     PATH,
     PIPE_ID,
@@ -24,7 +25,7 @@ from tfd.protocol.command_types import (
     Repeat,
     declare,
 )
-from tfd.protocol.schema import Flag, Integer, ListOf, Number, Parameter, Text
+from tfd.protocol.schema import Binary, Flag, Integer, ListOf, Number, Parameter, Text
 
 LIVES: Final = (
     declare("container.list", "Tells the account's containers. -> containers"),
@@ -70,6 +71,19 @@ LIVES: Final = (
         "-> pipe, ticket, cipher",
         *ID_PARAMETER,
         repeat=Repeat.KEYED,
+    ),
+    declare(
+        "container.output",
+        "Tells what a container's process wrote after a place that an earlier answer gave, and waits `wait` "
+        "for there to be some. Without `after`: from where `reader` was last, else the last `lines` that are "
+        "kept and what follows. `tail` is the last that was read, for a location that was restarted. "
+        "-> output (bytes), after (nil where nothing is known yet), missed (bytes), over",
+        *ID_PARAMETER,
+        Parameter("after", OUTPUT_PLACE, required=False),
+        Parameter("tail", Binary(1, 1024), required=False),
+        Parameter("reader", NAME, required=False),
+        Parameter("lines", Integer(0, 1 << 20), required=False),
+        Parameter("wait", Number(0, 60, "s")),
     ),
     declare(
         "container.log",

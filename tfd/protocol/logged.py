@@ -71,7 +71,7 @@ CONTAINER_REPLACED: Final = Kind("container-replaced", "2883a337ab5749828db55188
 CONTAINER_ADOPTED: Final = Kind("container-adopted", "8d198ca1bd91490188c706d51c3d01a8", "info", _PLACED)
 CONTAINER_RETIRED: Final = Kind("container-retired", "98c4fe251f354672aaf0d67602cdb192", "info", _PLACED)
 OUTPUT_DROPPED: Final = Kind(
-    "output-dropped", "aa0d934af0ac4cbbb102e9182b1035f5", "warning", ("container", "count")
+    "output-dropped", "aa0d934af0ac4cbbb102e9182b1035f5", "warning", ("container", "location")
 )
 
 # Listeners and connections

@@ -21,6 +21,7 @@ from tflocation.images import Images
 from tflocation.inventory import Difference, Inventory
 from tflocation.leases import Holder
 from tflocation.nodestats import NodeStats
+from tflocation.outputs import Outputs
 from tflocation.pipes import Pipes
 from tflocation.placement import Failures
 from tflocation.probes import Probe
@@ -128,6 +129,7 @@ class Services:
     channels: ChannelServer
     pipes: Pipes
     consoles: Consoles
+    outputs: Outputs
     public_key: bytes
     channel_port: int
     counters: Counter[str] = field(default_factory=Counter)

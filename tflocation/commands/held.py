@@ -9,6 +9,7 @@ from tfd.protocol.errors import Code, CommandError
 from tflocation.commands.call import Body, Call, Handler, Services, record
 from tflocation.consoles import ENDED, HISTORY
 from tflocation.engines.interface import ContainerInfo, EngineError
+from tflocation.outputs import last_lines
 
 
 async def adopted(
@@ -98,14 +99,8 @@ async def log(services: Services, call: Call) -> Body:
         output = console.history
     else:
         output = await services.engine.console_log(container.id)
-    return {"log": last_lines(output[-HISTORY:], call.parameters.get("lines"))}
-
-
-def last_lines(output: bytes, lines: int | None) -> bytes:
-    """Give so many lines at the end of it; one that has no end counts too."""
-    if lines is None:
-        return output
-    return b"".join(output.splitlines(keepends=True)[-lines:])
+    output, lines = output[-HISTORY:], call.parameters.get("lines")
+    return {"log": output if lines is None else last_lines(output, lines)}
 
 
 async def end_session(services: Services, call: Call) -> Body:

@@ -61,6 +61,7 @@ class Failure:
 
 
 Answer = dict[str, Any] | Failure
+Answered = Callable[[Answer], None]
 StreamEvent = StreamCredit | StreamData | StreamEnded | StreamAborted
 
 
@@ -134,7 +135,7 @@ class Link:
         self._limit: Timer | None = None
         self._tick: Timer | None = None
         self._tick_at = 0.0
-        self._asked: dict[int, tuple[Callable[[Answer], None], float]] = {}
+        self._asked: dict[int, tuple[Answered, float | None]] = {}
         self._streams: dict[int, Callable[[StreamEvent], None]] = {}
         self._drained: list[Callable[[], None]] = []
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
@@ -167,12 +168,12 @@ class Link:
         return min(self._round_trips, default=0.0)
 
     def request(
-        self, name: str, params: Mapping[str, Any], timeout: float, answered: Callable[[Answer], None]
+        self, name: str, params: Mapping[str, Any], timeout: float, answered: Answered, waits: bool = False
     ) -> int | None:
         """Ask for a command; `answered` is called exactly once, with the reply's body or a Failure.
 
-        While there is no session the request waits for one, within its `timeout` (seconds). Gives the
-        request's id, None where it failed at once.
+        While there is no session the request waits for one, within its `timeout` (seconds). One that `waits`
+        for something to happen tells nothing of the round trip. Gives its id, None where it failed at once.
         """
         try:
             number = self._session.request(name, params, self._loop.now, timeout)
@@ -180,7 +181,7 @@ class Link:
             failure = Failure(Code.BAD_PARAMETER, f"{name}: {error}")
             self._loop.call_later(0, lambda: answered(failure))
             return None
-        self._asked[number] = (answered, self._loop.now)
+        self._asked[number] = (answered, None if waits else self._loop.now)
         self._flush()
         return number
 
@@ -382,10 +383,9 @@ class Link:
             self._owner.link_lost(reason)
 
     def _answer(self, number: int, answer: Answer) -> None:
-        asked = self._asked.pop(number, None)
-        if asked is not None:
+        if (asked := self._asked.pop(number, None)) is not None:
             answered, since = asked
-            if not isinstance(answer, Failure):
+            if since is not None and not isinstance(answer, Failure):
                 self._round_trips.append(self._loop.now - since)
             answered(answer)
 

@@ -1,0 +1,78 @@
+"""The output of containers that nobody holds, on real engines: what they say, and their last words."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support.engine import ended, eventually, shell
+from tflocation.consoles import Consoles
+from tflocation.engines.interface import ContainerInfo, State
+from tflocation.engines.lxd.engine import LxdEngine
+from tflocation.inventory import Changed
+from tflocation.outputs import Outputs, Question
+
+pytestmark = pytest.mark.engine
+
+ALL = 1 << 20
+
+
+@asynccontextmanager
+async def outputs(engine: LxdEngine) -> AsyncIterator[tuple[Outputs, Consoles]]:
+    """Give what readers ask, with the consoles behind it."""
+    consoles = Consoles(engine)
+    try:
+        yield (asked := Outputs(consoles)), consoles
+        asked.close()
+    finally:
+        await consoles.close()
+
+
+def reading(asked: Outputs, container: ContainerInfo) -> Callable[[], Awaitable[Mapping[str, Any]]]:
+    """Give what asks once more for what follows, all of it from the oldest on."""
+    after: list[bytes | None] = [None]
+
+    async def read() -> Mapping[str, Any]:
+        answer = await asked.read(container, Question(5.0, after=after[0], lines=ALL))
+        after[0] = answer["after"]
+        return answer
+
+    return read
+
+
+async def test_what_a_container_writes_comes_once(engine: LxdEngine) -> None:
+    """From before anybody read it, and from then on, line by line."""
+    script = "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.2; done"
+    container = await engine.create_container(shell(script, "talker"))
+    async with outputs(engine) as (asked, _):
+        read, text = reading(asked, container), b""
+        while text.count(b"\n") < 20:
+            text += (await read())["output"]
+    await engine.destroy(container.id)
+
+    lines = text.replace(b"\r", b"").split(b"\n")[:20]
+    assert lines == [f"line {number}".encode() for number in range(1, 21)]
+
+
+async def test_the_last_words_of_one_that_ended_at_once(engine: LxdEngine) -> None:
+    """They are there though nobody was attached, and again those of its next run."""
+    container = await engine.create_container(shell("echo dying of $RANDOM; exit 3", "dying"))
+    container = await ended(engine, container)
+    async with outputs(engine) as (asked, consoles):
+        read = reading(asked, container)
+
+        async def words() -> bytes | None:
+            answer = await read()
+            return answer["output"] or None
+
+        first = await eventually(words, "its last words")
+        started = await engine.start(container.id)
+        consoles.follow([Changed(replace(started, state=State.RUNNING))])
+        second = await eventually(words, "those of its second run")
+    await engine.destroy(container.id)
+
+    assert first.startswith(b"dying of ")
+    assert first.count(b"\n") == 1
+    assert second.startswith(b"dying of ")
