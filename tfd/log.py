@@ -1,155 +1,32 @@
 """The daemon's log: one event is one line, to the journal or to standard error.
 
-Rule of this file: a log line never blocks and never raises. What cannot be written at once waits, up to a
-bound; beyond that it is dropped and counted, and the count is told with the next line that gets through.
+A log line never blocks and never raises; what becomes of it is `tfd.protocol.drivers.journal`'s affair.
 """
 
-import os
-import select
-import socket
-import struct
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
 
-from tfd.protocol import logged
-from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.drivers.journal import (
+    LEVELS,
+    Entry,
+    JournalSink,
+    Outbox,
+    Sink,
+    StderrSink,
+    stderr_is_journal,
+)
+from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.logged import Kind
-
-LEVELS: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
-"""Level names and their syslog priorities (syslog(3))."""
-
-JOURNAL: Final = "/run/systemd/journal/socket"
-
-# A pipe that polls as writable takes this much without blocking (pipe(7), PIPE_BUF).
-LINE_LIMIT: Final = 4096
-
-# journald takes larger datagrams, but a log line that long is somebody's attack.
-FIELD_LIMIT: Final = 16 * 1024
-
-WAITING_LIMIT: Final = 256 * 1024
-"""Bytes of lines that wait at most."""
-
-FLUSH_PAUSE: Final = 0.02
-"""Seconds between two tries to send what waits."""
-
-FLUSHED_AT_ONCE: Final = 64
-"""Lines that are sent before the relay has its turn again."""
-
-CLOSE_LIMIT: Final = 1.0
-"""Seconds for the last lines of a process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line; `identifier` is who says it, `kind` what happened, `fields` are for machines."""
-
-    level: str
-    message: str
-    fields: Mapping[str, object]
-    kind: Kind | None = None
-    identifier: str = "tfd"
-
-
-class Sink(Protocol):
-    """Where lines go. Never blocks, never raises."""
-
-    takes_output: bool
-    """Whether what containers write belongs here too."""
-
-    def encode(self, entry: Entry) -> bytes:
-        """Give what is to be sent for an entry."""
-
-    def send(self, data: bytes) -> bool:
-        """Send one encoded entry; whether it was taken."""
-
-    def close(self) -> None:
-        """Release what the sink has."""
-
-
-class JournalSink:
-    """systemd's journal, over its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
-
-    Spoken directly: systemd.journal blocks in sendmsg and costs 2.5 MB of memory by what it imports.
-    """
-
-    takes_output = True
-
-    def __init__(self, address: str = JOURNAL) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)
-        self._address = address
-
-    def encode(self, entry: Entry) -> bytes:
-        """Give the entry's datagram; its kind is MESSAGE_ID, its fields are TFD_NAME."""
-        lines = [
-            _journal_field("MESSAGE", entry.message),
-            _journal_field("PRIORITY", str(LEVELS[entry.level])),
-            _journal_field("SYSLOG_IDENTIFIER", entry.identifier),
-        ]
-        if entry.kind is not None:
-            lines.append(_journal_field("MESSAGE_ID", entry.kind.id))
-        lines += [_journal_field(f"TFD_{name.upper()}", str(value)) for name, value in entry.fields.items()]
-        return b"".join(lines)
-
-    def send(self, data: bytes) -> bool:
-        """Send one datagram; not taken while journald is behind or not there."""
-        try:
-            self._socket.sendto(data, self._address)
-        except OSError:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
-
-
-class StderrSink:
-    """Lines of `LEVEL message key=value` on a file descriptor, written only while it takes them."""
-
-    takes_output = False
-
-    def __init__(self, descriptor: int = 2) -> None:
-        self._descriptor = descriptor
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLOUT)
-
-    def encode(self, entry: Entry) -> bytes:
-        """Give one line, cut to what a writable pipe takes at once."""
-        text = _with_fields(f"{entry.level.upper()} {entry.message}", entry.fields)
-        return text.replace("\n", " ").encode(errors="backslashreplace")[: LINE_LIMIT - 1] + b"\n"
-
-    def send(self, data: bytes) -> bool:
-        """Write one line."""
-        try:
-            if not any(events & select.POLLOUT for _, events in self._poll.poll(0)):
-                return False
-            return os.write(self._descriptor, data) == len(data)
-        except OSError:
-            return False
-
-    def close(self) -> None:
-        """Leave the descriptor open: it belongs to the process."""
 
 
 class Log:
     """The daemon's log."""
 
     def __init__(self, sink: Sink, level: str = "info") -> None:
-        self._sink = sink
+        self._outbox = Outbox(sink)
         self._threshold = LEVELS[level]
-        self._waiting: deque[bytes] = deque()
-        self._size = 0
-        self._dropped = 0
-        self.lost = 0
-        """Lines that were dropped since the start, told or not."""
         self._limited: dict[str, tuple[float, int]] = {}
-        self._loop: Loop | None = None
-        self._timer: Timer | None = None
         self._hearer: Callable[[Kind, str], None] | None = None
 
     def set_level(self, level: str) -> None:
@@ -158,10 +35,7 @@ class Log:
 
     def attend(self, loop: Loop | None) -> None:
         """Have this loop send what waits; without one, the next event does."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._loop = loop
+        self._outbox.attend(None if loop is None else loop.call_later)
 
     def tell(self, hearer: Callable[[Kind, str], None] | None) -> None:
         """Call `hearer` with each event that has a kind, whatever the level of the log; None ends that."""
@@ -170,21 +44,26 @@ class Log:
     @property
     def behind(self) -> bool:
         """Whether lines wait, because the sink takes none at present."""
-        return bool(self._waiting)
+        return self._outbox.behind
 
     @property
     def queued(self) -> int:
         """Bytes of the lines that wait."""
-        return self._size
+        return self._outbox.queued
+
+    @property
+    def lost(self) -> int:
+        """Lines that were dropped since the start, told or not."""
+        return self._outbox.lost
 
     @property
     def takes_output(self) -> bool:
         """Whether what containers write belongs here too: in the journal it has names of its own."""
-        return self._sink.takes_output
+        return self._outbox.takes_output
 
     def output(self, identifier: str, line: str, fields: Mapping[str, object]) -> None:
         """Write a line that a container wrote, under its name; no level leaves it out."""
-        self._put(Entry("info", line, fields, identifier=identifier))
+        self._outbox.put(Entry("info", line, fields, identifier=identifier))
 
     def event(self, what: Kind | str, message: str, **fields: object) -> None:
         """Write one event.
@@ -200,7 +79,7 @@ class Log:
         if kind is not None and self._hearer is not None:
             self._hearer(kind, message)
         if LEVELS[level] <= self._threshold:
-            self._put(Entry(level, message, fields, kind))
+            self._outbox.put(Entry(level, message, fields, kind))
 
     def limited(
         self, key: str, what: Kind | str, message: str, *, interval: float = 10.0, **fields: object
@@ -221,78 +100,10 @@ class Log:
         self.event(what, message, **fields)
 
     def close(self) -> None:
-        """Send what waits, for CLOSE_LIMIT at most, and release the sink."""
-        self.attend(None)
-        end = time.monotonic() + CLOSE_LIMIT
-        while not self._flush() and time.monotonic() < end:
-            time.sleep(CLOSE_LIMIT / 20)
-        self._sink.close()
-
-    def _put(self, entry: Entry) -> None:
-        data = self._sink.encode(entry)
-        if self._flush() and self._sink.send(data):
-            return
-        if self._size + len(data) > WAITING_LIMIT:
-            self._dropped += 1
-            self.lost += 1
-            return
-        self._waiting.append(data)
-        self._size += len(data)
-        self._flush_later(FLUSH_PAUSE)
-
-    def _flush(self) -> bool:
-        """Send what waits, up to a bound, and how many were dropped after it; whether nothing is left."""
-        for _ in range(min(len(self._waiting), FLUSHED_AT_ONCE)):
-            if not self._sink.send(self._waiting[0]):
-                return False
-            self._size -= len(self._waiting.popleft())
-        if self._dropped and not self._waiting and self._sink.send(self._sink.encode(self._lost())):
-            self._dropped = 0
-        return not self._waiting and not self._dropped
-
-    def _lost(self) -> Entry:
-        kind = logged.LINES_DROPPED
-        message = f"{self._dropped} log lines were dropped: the log took none for too long"
-        return Entry(kind.level, message, {"count": self._dropped}, kind)
-
-    def _flush_later(self, pause: float) -> None:
-        if self._loop is not None and self._timer is None:
-            self._timer = self._loop.call_later(pause, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        before = len(self._waiting)
-        if not self._flush():
-            self._flush_later(0 if len(self._waiting) < before else FLUSH_PAUSE)
+        """Send what waits, within a limit, and release the sink."""
+        self._outbox.close()
 
 
 def open_log(level: str = "info") -> Log:
     """Give the log of this process: the journal where standard error leads to it, else standard error."""
-    return Log(JournalSink() if _stderr_is_journal() else StderrSink(sys.stderr.fileno()), level)
-
-
-def _stderr_is_journal() -> bool:
-    """Tell whether $JOURNAL_STREAM names standard error's device and inode (systemd.exec(5))."""
-    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
-    try:
-        status = os.fstat(2)
-    except OSError:
-        return False
-    return (device, inode) == (str(status.st_dev), str(status.st_ino))
-
-
-def _with_fields(message: str, fields: Mapping[str, object]) -> str:
-    return " ".join([message, *(f"{name}={_quoted(str(value))}" for name, value in fields.items())])
-
-
-def _quoted(value: str) -> str:
-    if value and not any(character.isspace() or character in '"=' for character in value):
-        return value
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
-
-
-def _journal_field(name: str, value: str) -> bytes:
-    data = value.encode(errors="backslashreplace")[:FIELD_LIMIT]
-    if b"\n" in data:
-        return name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
-    return name.encode() + b"=" + data + b"\n"
+    return Log(JournalSink() if stderr_is_journal() else StderrSink(sys.stderr.fileno()), level)

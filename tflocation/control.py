@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
@@ -18,6 +18,7 @@ from tfd.protocol.channel import available_ciphers
 from tfd.protocol.commands import Role
 from tfd.protocol.errors import Code
 from tfd.protocol.keys import KeyPair
+from tfd.protocol.logged import Kind
 from tfd.protocol.messages import MAX_MESSAGE
 from tfd.protocol.session import (
     Attached,
@@ -31,12 +32,13 @@ from tfd.protocol.session import (
     StreamEnded,
     session_id_of,
 )
+from tflocation import logged
 from tflocation.accounts import Account
 from tflocation.calls import execute
 from tflocation.commands.call import Services, record
 from tflocation.inventory import Changed, Difference
 from tflocation.leases import Holder
-from tflocation.logs import RateLimited
+from tflocation.logs import RateLimited, told
 from tflocation.monitor import Monitor
 from tflocation.probes import MAX_CONCURRENT
 from tflocation.sessions import DETACHED_LIFE, Registry, Session
@@ -151,7 +153,8 @@ class Control:
         """Whether a key may finish its handshake: before the accounts are known all may, to be told so."""
         if not self._loaded or self._services.accounts.admits(key):
             return True
-        self._count("handshakes of unknown keys", "a client with an unknown key was refused", address=address)
+        message = "a client with an unknown key was refused"
+        self._count("handshakes of unknown keys", message, event=logged.KEY_REFUSED, peer=address)
         return False
 
     def _take(self) -> bool:
@@ -163,7 +166,7 @@ class Control:
         key, address = property_of(frames[-1], "User-Id"), property_of(frames[-1], "Peer-Address")
         address = address.removeprefix("::ffff:")
         if len(frames) != 2 or not key:
-            self._count("messages of more than one frame", "a client's message was dropped", address=address)
+            self._count("messages of more than one frame", "a client's message was dropped", peer=address)
             return True
         self._received(frames[0].bytes, key, address, frames[1].bytes)
         return True
@@ -210,7 +213,7 @@ class Control:
         if away is not None:
             self._remove(away)
         if self._registry.count(key) >= MAX_SESSIONS_A_KEY or len(self._registry) >= MAX_SESSIONS:
-            self._count("sessions beyond the limit", "too many sessions; one was refused", address=address)
+            self._count("sessions beyond the limit", "too many sessions; one was refused", peer=address)
             return None
         account = self._services.accounts.book.account_of(key)
         machine = ServerSession(
@@ -245,7 +248,8 @@ class Control:
         elif self._services.accounts.admits(session.key):
             return True
         else:
-            self._count("messages of unknown keys", "an unknown key was refused", address=session.address)
+            message = "an unknown key was refused"
+            self._count("messages of unknown keys", message, event=logged.KEY_REFUSED, peer=session.address)
             self._end(session, Code.DENIED, "this key has no account here; join with an invite")
         return False
 
@@ -276,7 +280,10 @@ class Control:
                     if upload is not None:
                         upload.feed(event)
                 case Lost():
-                    log.info("client lost", extra={"fields": _fields(session) | {"reason": event.reason}})
+                    log.info(
+                        "client lost",
+                        extra=told(logged.SESSION_LOST, **_fields(session), reason=event.reason),
+                    )
                     self._flush(session)
                     self._detach(session)
                 case _:
@@ -289,7 +296,7 @@ class Control:
         if event.resumed:
             session.retell()
         words = "session resumed" if event.resumed else "session opened"
-        log.info(words, extra={"fields": _fields(session) | {"program": event.program}})
+        log.info(words, extra=told(logged.SESSION_OPENED, **_fields(session), program=event.program))
 
     def _flush(self, session: Session) -> None:
         """Send what the session has to say, as far as its client takes it."""
@@ -358,11 +365,11 @@ class Control:
             self._handle(session, session.machine.tick(now))
             self._flush(session)
 
-    def _count(self, what: str, message: str, **fields: object) -> None:
+    def _count(self, what: str, message: str, *, event: Kind | None = None, **fields: object) -> None:
         """Count what a stranger or a faulty client caused, and log it at a bounded rate."""
         self._services.counters[what] += 1
-        self._strangers.warning(what, message, **fields)
+        self._strangers.warning(what, message, event=event, **fields)
 
 
-def _fields(session: Session) -> dict[str, object]:
+def _fields(session: Session) -> dict[str, Any]:
     return {"account": session.account, "peer": session.address}

@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
+from tflocation import logged
 from tflocation.commands import connections, nodes, remembered, volumes
 from tflocation.commands.call import Services
 from tflocation.engines.interface import (
@@ -20,6 +21,7 @@ from tflocation.engines.interface import (
     NotFound,
 )
 from tflocation.inventory import Difference, Gone
+from tflocation.logs import told
 
 log = logging.getLogger(__name__)
 
@@ -103,12 +105,11 @@ class Follower:
             case EngineBack():
                 await self._refresh_all()
                 self.reason = ""
-                log.info(
-                    "the engine answers", extra={"fields": {"engine": await self._services.engine.version()}}
-                )
+                version = await self._services.engine.version()
+                log.info("the engine answers", extra=told(logged.ENGINE_FOUND, engine=version))
             case EngineLost(reason):
                 self.reason = reason
-                log.warning("the engine stopped answering", extra={"fields": {"reason": reason}})
+                log.warning("the engine stopped answering", extra=told(logged.ENGINE_LOST, reason=reason))
             case MemoryChanged():
                 await self.refresh_accounts()
             case ContainerGone(container_id):

@@ -1,24 +1,34 @@
 """The service's log: one event is one line, to systemd's journal or to standard error.
 
 Modules log through `logging` with values for machines as `extra={"fields": {...}}`: TFD_NAME fields in
-the journal, name=value on standard error.
+the journal, name=value on standard error. A kind of `tflocation.logged` goes beside them: `told(KIND, ...)`.
 """
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 
-ROOT = "tflocation"
-_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
+from tfd.protocol.drivers.journal import CallLater, Entry, JournalSink, Outbox, Sink, stderr_is_journal
+from tfd.protocol.logged import Kind
 
-JournalSend = Callable[..., object]
+ROOT = "tflocation"
+_LEVELS = (
+    (logging.ERROR, "error"),
+    (logging.WARNING, "warning"),
+    (logging.INFO, "info"),
+    (logging.NOTSET, "debug"),
+)
 
 
 def one_line(text: str) -> str:
     """`text` with control characters escaped, so that no peer writes a log line of its own."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def told(kind: Kind, **fields: object) -> dict[str, object]:
+    """Give the `extra` of an event that has a kind."""
+    return {"fields": fields, "kind": kind}
 
 
 def _fields_of(record: logging.LogRecord) -> Mapping[str, object]:
@@ -47,28 +57,33 @@ class LineFormatter(logging.Formatter):
 
 
 class JournalHandler(logging.Handler):
-    """Sends records to the journal; python-systemd's own handler drops or duplicates fields."""
+    """Sends records to the journal; one that is slow holds up nothing."""
 
-    def __init__(self, send: JournalSend) -> None:
+    def __init__(self, sink: Sink) -> None:
         super().__init__()
-        self._send = send
+        self.outbox = Outbox(sink, ROOT)
         self.setFormatter(LineFormatter(level=False))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one entry; never raises."""
-        priority = next(value for level, value in _PRIORITIES if record.levelno >= level)
-        fields = {f"TFD_{name.upper()}": str(value) for name, value in _fields_of(record).items()}
-        try:
-            self._send(self.format(record), PRIORITY=priority, SYSLOG_IDENTIFIER=ROOT, **fields)
-        except (OSError, ValueError):
-            self.handleError(record)
+        level = next(name for least, name in _LEVELS if record.levelno >= least)
+        self.outbox.put(
+            Entry(level, self.format(record), _fields_of(record), getattr(record, "kind", None), ROOT)
+        )
+
+    def close(self) -> None:
+        """Send what waits, within a limit."""
+        self.outbox.close()
+        super().close()
 
 
 def configure(level: str) -> None:
     """Send the service's log to standard error, or to the journal where that is connected to it."""
     root = logging.getLogger(ROOT)
-    handler = _journal_handler() if stderr_is_journal() else None
-    if handler is None:
+    handler: logging.Handler
+    if stderr_is_journal():
+        handler = JournalHandler(JournalSink())
+    else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(LineFormatter())
     root.handlers = [handler]
@@ -83,22 +98,11 @@ def configure(level: str) -> None:
         logger.setLevel(logging.WARNING)
 
 
-def _journal_handler() -> logging.Handler | None:
-    try:
-        from systemd import journal
-    except ImportError:
-        return None
-    return JournalHandler(journal.send)
-
-
-def stderr_is_journal() -> bool:
-    """Tell whether $JOURNAL_STREAM names standard error's device and inode (systemd.exec(5))."""
-    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
-    try:
-        status = os.fstat(2)
-    except OSError:
-        return False
-    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+def attend(call_later: CallLater | None) -> None:
+    """Have a loop send what the journal did not take at once; None before the loop ends."""
+    for handler in logging.getLogger(ROOT).handlers:
+        if isinstance(handler, JournalHandler):
+            handler.outbox.attend(call_later)
 
 
 class RateLimited:
@@ -112,8 +116,11 @@ class RateLimited:
         self._clock = clock
         self._kinds: dict[str, tuple[float, int]] = {}
 
-    def warning(self, kind: str, message: str, **fields: object) -> None:
-        """Log `message`, or count it as left out. `kind` comes from the program, never from a peer."""
+    def warning(self, kind: str, message: str, *, event: Kind | None = None, **fields: object) -> None:
+        """Log `message`, or count it as left out. `kind` comes from the program, never from a peer.
+
+        `event` is what the journal knows it by.
+        """
         now = self._clock()
         since, left_out = self._kinds.get(kind, (-self._interval, 0))
         if now - since < self._interval:
@@ -122,4 +129,4 @@ class RateLimited:
         self._kinds[kind] = (now, 0)
         if left_out:
             fields["left_out"] = left_out
-        self._log.warning(message, extra={"fields": fields})
+        self._log.warning(message, extra={"fields": fields, "kind": event})

@@ -1,7 +1,7 @@
 """What libzmq reports of the connections to the control socket: those that did not finish their handshake."""
 
 import asyncio
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -15,7 +15,7 @@ HANDSHAKE_SLACK: Final = 1.0
 class Count(Protocol):
     """Counts what a stranger caused, and logs it at a bounded rate."""
 
-    def __call__(self, what: str, message: str, **fields: object) -> None:
+    def __call__(self, what: str, message: str, **fields: Any) -> None:
         """Count `what`; `message` and `fields` are for the log."""
 
 

@@ -18,7 +18,7 @@ from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.drivers.systemd.notify import Notifier
 from tfd.protocol.errors import KeyFileError
 from tflocation import config as settings
-from tflocation import handover
+from tflocation import handover, logged, logs
 from tflocation.accounts import Accounts
 from tflocation.channels import ChannelServer
 from tflocation.commands.call import Services
@@ -33,6 +33,7 @@ from tflocation.follower import Follower
 from tflocation.holding import Holding
 from tflocation.images import Images, ImageSettings
 from tflocation.inventory import Difference, Gone, Inventory
+from tflocation.logs import told
 from tflocation.outputs import Outputs
 from tflocation.pipes import Pipes
 from tflocation.runtime import RuntimeServer, socket_path
@@ -204,12 +205,8 @@ class Service:
             self.port = self._control.start(config.listen)
         except (OSError, zmq.ZMQError) as error:
             raise StartError(f"cannot listen on {config.listen}: {error.strerror or error}") from error
-        log.info(
-            "listening",
-            extra={
-                "fields": {"control": self.port, "channels": self._services.channel_port, "name": config.name}
-            },
-        )
+        ports = {"control": self.port, "channels": self._services.channel_port}
+        log.info("listening", extra=told(logged.SERVING, **ports, name=config.name))
         self._pulse()
         self._notifier.ready()
         self._is_ready = True
@@ -284,7 +281,7 @@ class Service:
         except TimeoutError:
             log.warning("gave up waiting for the orderly end", extra={"fields": {"seconds": STOP_LIMIT}})
         self._notifier.close()
-        log.info("stopped")
+        log.info("stopped", extra=told(logged.STOPPED))
 
     def reload(self) -> None:
         """Take over from the file what can change without a restart; a wrong file changes nothing."""
@@ -304,7 +301,8 @@ class Service:
         except ConfigErrors as errors:
             for problem in errors.problems:
                 log.error("%s", problem)
-            log.error("the configuration was not reloaded; the old one stays in force")
+            refused = told(logged.RELOAD_REFUSED, reason=str(errors.problems[0]))
+            log.error("the configuration was not reloaded; the old one stays in force", extra=refused)
             self._reload_refused = True
             return
         self._reload_refused = False
@@ -319,9 +317,8 @@ class Service:
         taken = {item.name: getattr(fresh, item.name) for item in fields(Config)} | fixed
         self._config = self._services.config = Config(**taken)
         logging.getLogger("tflocation").setLevel(self._config.log_level.upper())
-        log.info(
-            "configuration reloaded", extra={"fields": {"changed": ", ".join(sorted(changed)) or "nothing"}}
-        )
+        names = ", ".join(sorted(changed)) or "nothing"
+        log.info("configuration reloaded", extra=told(logged.RELOADED, changed=names))
 
     def _tell(self, differences: Iterable[Difference]) -> None:
         differences = list(differences)
@@ -361,7 +358,11 @@ def run(config: Config, path: Path, engine_of: Callable[[Config], Engine] = make
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, service.stop)
         loop.add_signal_handler(signal.SIGHUP, service.reload)
-        await service.run()
+        logs.attend(loop.call_later)
+        try:
+            await service.run()
+        finally:
+            logs.attend(None)
 
     try:
         asyncio.run(serve())

@@ -127,6 +127,8 @@ def install_programs(root: Path) -> None:
         shutil.copytree(TREE / name, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
     for unit in UNITS:
         shutil.copy(TREE / "packaging" / unit, root / "etc/systemd/system")
+    for catalog in ("tfd.catalog", "tflocation.catalog"):
+        shutil.copy(TREE / "packaging" / catalog, root / "usr/lib/systemd/catalog")
     shutil.copy(TREE / "packaging/sysusers.d/tfd.conf", root / "usr/lib/sysusers.d/tfd.conf")
     subprocess.run(
         ["chroot", root, "systemd-sysusers", "tfd.conf"],

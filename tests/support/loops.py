@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tfd.log import Entry, Log
+from tfd.log import Log
+from tfd.protocol.drivers.journal import Entry
 from tfd.protocol.drivers.loop import Loop
 
 

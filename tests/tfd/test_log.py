@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.waiting import wait_for
-from tfd.log import WAITING_LIMIT, JournalSink, Log, StderrSink
+from tfd.log import Log
 from tfd.protocol import logged
+from tfd.protocol.drivers.journal import WAITING_LIMIT, JournalSink, StderrSink
 from tfd.protocol.drivers.loop import Loop
 
 

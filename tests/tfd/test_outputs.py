@@ -16,9 +16,10 @@ from tests.support.loops import run_until
 from tfd.config.model import Config, Container
 from tfd.lines import BURST
 from tfd.locations.location import Location
-from tfd.log import JournalSink, Log
+from tfd.log import Log
 from tfd.outputs import Outputs
 from tfd.protocol.address import Address
+from tfd.protocol.drivers.journal import JournalSink
 from tfd.protocol.drivers.link import Link
 from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.drivers.transport import Keys

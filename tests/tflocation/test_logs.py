@@ -1,12 +1,15 @@
 """The service's log."""
 
+import asyncio
 import io
 import logging
-from typing import Any
+import socket
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tfd.protocol.drivers.journal import JournalSink
 from tflocation.logs import JournalHandler, LineFormatter, RateLimited, one_line
 
 
@@ -25,17 +28,37 @@ def test_no_text_makes_a_second_line(text: str) -> None:
     assert one_line(text).isprintable()
 
 
-def test_fields_are_readable_and_for_machines() -> None:
+def test_fields_are_readable_and_for_machines(tmp_path: Path) -> None:
     """Standard error has name=value, the journal TFD_NAME."""
-    sent: list[tuple[str, dict[str, Any]]] = []
-    handler = JournalHandler(lambda message, **fields: sent.append((message, fields)))
-    handler.emit(record(logging.WARNING, "a thing happened", container="tf-1"))
-    assert sent == [
-        (
-            "a thing happened container=tf-1",
-            {"PRIORITY": 4, "SYSLOG_IDENTIFIER": "tflocation", "TFD_CONTAINER": "tf-1"},
-        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(tmp_path / "journal"))
+        journal.settimeout(5)
+        handler = JournalHandler(JournalSink(str(tmp_path / "journal")))
+        handler.emit(record(logging.WARNING, "a thing happened", container="tf-1"))
+        entry = journal.recv(1 << 16)
+        handler.close()
+
+    assert entry.splitlines() == [
+        b"MESSAGE=a thing happened container=tf-1",
+        b"PRIORITY=4",
+        b"SYSLOG_IDENTIFIER=tflocation",
+        b"TFD_CONTAINER=tf-1",
     ]
+
+
+async def test_a_journal_that_is_away_holds_up_nothing(tmp_path: Path) -> None:
+    """What it did not take waits, and the loop sends it once it is back."""
+    handler = JournalHandler(JournalSink(str(tmp_path / "journal")))
+    handler.outbox.attend(asyncio.get_running_loop().call_later)
+    handler.emit(record(logging.INFO, "waiting"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.setblocking(False)
+        journal.bind(str(tmp_path / "journal"))
+        async with asyncio.timeout(10):
+            entry = await asyncio.get_running_loop().sock_recv(journal, 1 << 16)
+        handler.close()
+
+    assert entry.startswith(b"MESSAGE=waiting\n")
 
 
 def test_what_strangers_cause_is_one_line_in_a_while() -> None:

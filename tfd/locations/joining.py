@@ -8,10 +8,11 @@ import zmq
 
 from tfd import __version__
 from tfd.locations.accounts import Account, account_path, make_directory, save_account, state_directory
-from tfd.log import Entry, Log
+from tfd.log import Log
 from tfd.protocol.address import Address
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.commands import NAME
+from tfd.protocol.drivers.journal import Entry
 from tfd.protocol.drivers.link import Failure, Link
 from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.drivers.transport import Keys
