@@ -90,14 +90,15 @@ class Outputs:
                 async with asyncio.timeout(question.wait):
                     await console.attached()
                     position = record.position(question)
+                    # At once: who asks for more has what came before, and may be gone when more comes.
+                    if question.reader:
+                        record.readers[question.reader] = position
                     await console.more(position)
         finally:
             record.asked -= 1
             self._wanted(container.id, record)
         if position is None:
             return {"output": b"", "after": question.after, "missed": 0, "over": console.over}
-        if question.reader:
-            record.readers[question.reader] = position
         start, piece = console.piece(position)
         piece = piece[:PIECE]
         end = start + len(piece)

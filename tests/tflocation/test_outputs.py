@@ -85,6 +85,14 @@ def test_a_reader_with_a_name_goes_on_where_it_was(site: Site) -> None:
     assert site.read(lines=ALL)["output"] == site.record + b"one\ntwo\n"
 
 
+def test_a_question_that_waits_confirms_what_came_before(site: Site) -> None:
+    """A reader that ends while it waits for more does not get its last piece again."""
+    first = site.read(lines=ALL, reader="journal")
+    site.client.ask("container.output", id=site.id, wait=LIMIT, after=first["after"], reader="journal")
+
+    assert site.read(0.1, reader="journal")["output"] == b""
+
+
 def test_a_stranger_to_the_output_begins_now(site: Site) -> None:
     """Without a place and without lines nothing old is told; with lines so many."""
     site.read(lines=ALL)
