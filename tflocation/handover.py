@@ -14,7 +14,9 @@ from tfd.protocol.drivers.systemd.inherited import Inherited
 from tfd.protocol.drivers.systemd.notify import Notifier
 from tfd.protocol.errors import UsageError
 from tfd.protocol.handover import Unreadable
+from tflocation import logged
 from tflocation.channels import ChannelServer
+from tflocation.logs import told
 from tflocation.suspended import SuspendedChannel, SuspendedNewcomer, SuspendedTicket
 from tflocation.tickets import Grant, PortTarget, Tickets
 
@@ -53,7 +55,7 @@ def leave(channels: ChannelServer, tickets: Tickets, notifier: Notifier, now: fl
         _tell_lost(f"{closed} channels are reset: {left} is the most that can be handed over")
     if not in_time:
         _tell_lost(f"the service manager has not taken over {left} channels in time")
-    log.info("channels are left to the next process", extra={"fields": {"count": left}})
+    log.info("channels are left to the next process", extra=told(logged.HANDED_OVER, count=left))
 
 
 def take_over(
@@ -81,7 +83,7 @@ def take_over(
         trouble = incoming.trouble or "its state cannot be used"
         _tell_lost(f"a channel to {peer_name(peer_of(plain))} was reset in the restart: {trouble}")
     incoming.close()
-    log.info("channels were taken over from the process before", extra={"fields": {"count": taken}})
+    log.info("channels were taken over from the process before", extra=told(logged.TAKEN_OVER, count=taken))
 
 
 def _go_on(channels: ChannelServer, incoming: Incoming, state: SuspendedChannel) -> bool:

@@ -20,6 +20,8 @@ SESSION_LOST: Final = Kind(
 KEY_REFUSED: Final = Kind("key-refused", "9058d07fc5d94944b56f9a113d08920c", "warning", ("peer",))
 RELOADED: Final = Kind("reloaded", "eb1262f5084045f2a392c2ff149372cd", "info")
 RELOAD_REFUSED: Final = Kind("reload-refused", "585013a47e1b474c8256a4e5186ef006", "error", ("reason",))
+HANDED_OVER: Final = Kind("handed-over", "347df63c5f20420e869c5df7ba45deee", "info", ("count",))
+TAKEN_OVER: Final = Kind("taken-over", "8cdadae7d05241a78010293cd5b0691f", "info", ("count",))
 
 KINDS: Final = (
     SERVING,
@@ -31,5 +33,7 @@ KINDS: Final = (
     KEY_REFUSED,
     RELOADED,
     RELOAD_REFUSED,
+    HANDED_OVER,
+    TAKEN_OVER,
 )
 """All of them."""
