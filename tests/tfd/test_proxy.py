@@ -13,8 +13,10 @@ import pytest
 
 from tests.support.dataplane import LIMIT, backend, data_plane, echo, listener, receive_all, receive_exactly
 from tests.support.waiting import wait_for
+from tfd.protocol import logged
 from tfd.protocol.address import Address
 from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol
+from tfd.protocol.logged import Kind
 from tfd.proxy import BindError, Route
 
 
@@ -295,3 +297,30 @@ def test_no_more_descriptors_is_a_pause_and_not_a_spin() -> None:
             process.stdin.flush()
 
             assert process.stdout.readline() == "again\n"
+
+
+def test_each_end_of_a_connection_is_one_line(echoing: tuple[str, int]) -> None:
+    """It says who the client was and how many bytes went each way, also where the location was lost."""
+
+    def told(kind: Kind) -> list[dict[str, object]]:
+        return [line.fields for line in plane.log.lines if line.kind is kind]
+
+    with data_plane(listener()) as plane:
+        plane.route("web", echoing)
+        with plane.connect() as ending:
+            assert says_hello(ending)
+            first = "{}:{}".format(*ending.getsockname())
+        wait_for(lambda: told(logged.CONNECTION_ENDED), LIMIT, "the line about its end")
+        with plane.connect() as lost:
+            assert says_hello(lost)
+            second = "{}:{}".format(*lost.getsockname())
+            plane.location.call(plane.location.server.close)
+            with pytest.raises(ConnectionResetError):
+                receive_all(lost)
+        wait_for(lambda: told(logged.CHANNEL_LOST), LIMIT, "the line about the lost one")
+        (ended,), (broken,) = told(logged.CONNECTION_ENDED), told(logged.CHANNEL_LOST)
+
+    here = {"listener": "web", "container": "web", "location": "here", "bytes_in": 5, "bytes_out": 5}
+    assert ended == here | {"peer": first}
+    assert broken == here | {"peer": second, "reason": broken["reason"]}
+    assert broken["reason"]
