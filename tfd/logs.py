@@ -10,8 +10,8 @@ import time
 from json import dumps, loads
 from typing import TYPE_CHECKING, Any, Final
 
-from tfd.protocol.drivers.link import Failure
 from tfd.status import StatusError, ask
+from tfd.world import ReplicaState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ def answer(
     except ValueError:
         reply(dumps({"error": "logs wants NAME LINES [PLACE]"}))
         return
-    known = {report.name: report for report in reports}
+    known = {report.name: report for report in reports if report.state is not ReplicaState.DRAINING}
     report = known.get(name)
     if report is None:
         names = ", ".join(sorted(known)) or "none"
@@ -75,7 +75,7 @@ def answer(
 
 
 def _document(name: str, told: Answer) -> dict[str, Any]:
-    if isinstance(told, Failure):
+    if not isinstance(told, dict):
         return {"error": f"container {name}: its location does not tell ({told.code}): {told.message}"}
     output: bytes = told.get("output") or told.get("log") or b""
     after = told.get("after")
