@@ -1,6 +1,6 @@
 """Carries out what the supervisor decides, over the links and the proxy, and tells it the results."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tfd.config.model import Config, Container
@@ -111,6 +111,12 @@ class Conductor:
             self.proxy.drain(route, lambda route=route: drained(route))  # type: ignore[misc]
         if not left:
             callback()
+
+    def answer_logs(self, words: Sequence[str], reply: Callable[[str], None]) -> None:
+        """Answer `tfd logs`; see `tfd.logs.answer`."""
+        from tfd import logs
+
+        logs.answer(words, self._supervisor.report(), self.locations, reply)
 
     def take_ticket(self, route: Route, port: int, callback: TicketCallback) -> None:
         """Give a ticket for a container's port (see TicketSource)."""

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -112,7 +111,7 @@ class Daemon:
                 self._loop,
                 socket_path(),
                 {"status": self._answer_status, "accounts": self._answer_accounts},
-                {"logs": self._answer_logs},
+                {"logs": self._conductor.answer_logs},
             )
             try:
                 self._bind(config)
@@ -331,11 +330,6 @@ class Daemon:
     def _answer_accounts(self) -> str:
         self._read_accounts()
         return "{}"
-
-    def _answer_logs(self, words: Sequence[str], reply: Callable[[str], None]) -> None:
-        from tfd import logs
-
-        logs.answer(words, self._supervisor.report(), self._conductor.locations, reply)
 
     # The end
 
