@@ -41,9 +41,7 @@ class Load:
 
 
 @contextmanager
-def load(
-    address: tuple[str, int], *, connections: int, rate: int = 20_000, new_rate: float = 50
-) -> Iterator[Load]:
+def load(address: tuple[str, int], *, connections: int, rate: int, new_rate: float) -> Iterator[Load]:
     """Run so many connections of `rate` bytes a second each way, and `new_rate` new ones a second."""
     words = [address[0], *map(str, (address[1], connections, rate, new_rate))]
     process = subprocess.Popen(

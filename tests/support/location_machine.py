@@ -62,7 +62,8 @@ def location_machine(root: Path, engine: PrivateEngine, address: str) -> Iterato
     options = ("--capability=CAP_NET_ADMIN", f"--bind={engine.directory}:{ENGINE}")
     with booted(root, options) as machine:
         location = LocationMachine(machine)
-        location.root(f"systemctl start {UNIT}")
+        done = machine.run("systemctl", "start", UNIT)
+        assert done.returncode == 0, location.root(f"journalctl --unit={UNIT}")
         wait_for(
             lambda: machine.run("tflocation", "status").returncode == 0, START_LIMIT, "tflocation to answer"
         )

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.debian import NEWER
+from tests.support.house import House, house, loaded, under
 from tests.support.load import Load
 from tests.support.load_generator import Report
-from tests.support.restarting import House, house, loaded, under
 from tflocation.development import PrivateEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]

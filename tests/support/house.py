@@ -98,9 +98,9 @@ def house(layers: Sequence[Path], directory: Path, engine: PrivateEngine, archiv
 
 
 @contextmanager
-def loaded(connections: int, new_rate: float) -> Iterator[Load]:
-    """Load the box's port."""
-    with load((INSIDE, peer.ECHO), connections=connections, new_rate=new_rate) as running:
+def loaded(connections: int, new_rate: float, rate: int = 20_000) -> Iterator[Load]:
+    """Load the box's port; `rate` is in bytes a second."""
+    with load((INSIDE, peer.ECHO), connections=connections, rate=rate, new_rate=new_rate) as running:
         yield running
 
 
