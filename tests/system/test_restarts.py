@@ -90,3 +90,54 @@ def test_crash_of_tfd(
     seen = under(under_load, partial(crash, running))
     tell(seen, capsys, "a crash of tfd")
     assert (seen.refused, seen.wrong) == (0, 0), seen
+
+
+FULL = """
+set -e
+cp -a /var/lib/tfd /tmp/kept
+mount -t tmpfs -o size=256k,mode=0700 none /var/lib/tfd
+cp -a /tmp/kept/. /var/lib/tfd
+chown --reference=/tmp/kept /var/lib/tfd
+dd if=/dev/zero of=/var/lib/tfd/filling bs=4k 2>/dev/null || true
+"""
+READ_ONLY = """
+set -e
+for directory in /etc /usr /var; do
+    mount --bind $directory $directory
+    mount -o remount,bind,ro $directory
+done
+"""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend"),
+    [
+        pytest.param(FULL, "umount --lazy /var/lib/tfd; rm -rf /tmp/kept", id="full disk"),
+        pytest.param(READ_ONLY, "umount --lazy /etc /usr /var", id="read-only root"),
+    ],
+)
+def test_nothing_can_be_written(
+    running: House, under_load: Load, spoil: str, mend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its disk full, or its root read-only, tfd reloads and restarts as ever, and serves on."""
+    running.box.root(spoil)
+    try:
+        seen = under(under_load, running.reload)
+        seen.add(under(under_load, running.restart))
+    finally:
+        running.box.root(mend)
+    undisturbed(seen, capsys, "a reload and a restart")
+
+
+def test_wrong_file(running: House, under_load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    """A reload with a wrong file returns, the old state stays in force, and what is wrong is told."""
+    right = (running.box.machine.root / "etc/tfd.toml").read_text()
+    running.box.write("/etc/tfd.toml", right.replace("image", "imgae"))
+    try:
+        seen = under(under_load, running.reload)
+        assert "last reload refused" in running.box.machine.property("tfd.service", "StatusText")
+        assert "did you mean 'image'" in running.box.root("journalctl --unit=tfd --output=cat")
+    finally:
+        running.box.write("/etc/tfd.toml", right)
+    seen.add(under(under_load, running.reload))
+    undisturbed(seen, capsys, "a wrong file, and the right one again")
