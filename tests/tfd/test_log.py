@@ -50,6 +50,39 @@ def test_events_below_the_level_are_left_out() -> None:
     os.close(reading)
 
 
+def test_events_with_a_kind_are_told_to_who_listens() -> None:
+    """Whatever the log's level is; lines without one are not, for they may quote the configuration."""
+    heard: list[tuple[str, str]] = []
+    reading, writing = os.pipe()
+    log = Log(StderrSink(writing), "error")
+    log.tell(lambda kind, message: heard.append((kind.name, message)))
+    log.event(logged.READY, "ready")
+    log.event("error", "tfd.toml:3: a.PASSWORD: found 'secret'")
+    log.tell(None)
+    log.event(logged.STOPPING, "stopping")
+    os.close(writing)
+    os.close(reading)
+
+    assert heard == [("ready", "ready")]
+
+
+def test_what_waits_and_what_was_lost_is_counted() -> None:
+    """The bytes that wait have a bound, and lines beyond it are counted for good."""
+    reading, writing = os.pipe()
+    log = Log(StderrSink(writing))
+    for _ in range(5000):
+        log.event("info", "x" * 200)
+    lost = log.lost
+    while log.behind:
+        read_all(reading)
+        log.event("info", "more")
+    os.close(writing)
+    os.close(reading)
+
+    assert 0 < lost <= log.lost
+    assert log.queued == 0
+
+
 def test_a_reader_that_stalls_costs_no_time() -> None:
     """Lines wait up to a bound, further ones are dropped, and once it reads again it is told how many."""
     reading, writing = os.pipe()
