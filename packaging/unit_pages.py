@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 from roff import head, literal, marked, paragraphs, roff, section, see_also, whole
 
@@ -11,7 +12,10 @@ HERE = Path(__file__).resolve().parent
 COMMANDS = (
     ("systemctl enable --now {0}", "Starts it now and at each boot; installing the package does neither."),
     ("systemctl reload {0}", "Takes a changed configuration into use; a wrong one changes nothing."),
-    ("systemctl restart {0}", "Starts it anew. So does an upgrade of the package, where it runs."),
+    (
+        "systemctl restart {0}",
+        "Has a new process take over. So does an upgrade of the package, where it runs.",
+    ),
     ("systemctl status {0}", "Tells how it does, in one line, with its last messages."),
     ("journalctl -x -u {0}", "Tells what happened, with explanations."),
     (
@@ -44,10 +48,11 @@ class Note:
 
 
 def units(program: str) -> list[Path]:
-    """Give the unit files of a program."""
-    return sorted(
-        path for path in HERE.iterdir() if re.fullmatch(rf"{program}@?\.(service|socket)", path.name)
-    )
+    """Give the unit files of a program, its service first."""
+    found = [
+        path for path in HERE.iterdir() if re.fullmatch(rf"{program}(-\w+)?@?\.(service|socket)", path.name)
+    ]
+    return sorted(found, key=lambda path: (path.name != f"{program}.service", path.name))
 
 
 def page(program: str) -> str:
@@ -62,7 +67,7 @@ def page(program: str) -> str:
     for path in found:
         if len(found) > 1:
             lines += [f".SS {roff(path.name)}"]
-        lines += paragraphs(_header(path))
+        lines += _header(path)
     lines += section("COMMANDS", _filled(COMMANDS, program))
     lines += [".SH SETTINGS"]
     for path in found:
@@ -83,11 +88,16 @@ def _filled(rows: tuple[tuple[str, str], ...], program: str) -> tuple[tuple[str,
     return tuple((tag.format(program), text.format(program)) for tag, text in rows)
 
 
-def _header(path: Path) -> str:
-    """Give the comment at the beginning of a unit file, as one paragraph."""
+def _header(path: Path) -> Iterator[str]:
+    """Give the comment at the beginning of a unit file; what is indented in it stands as it is."""
     lines = path.read_text().split("\n")
     end = next(number for number, line in enumerate(lines) if not line.startswith("#"))
-    return " ".join(line.removeprefix("#").strip() for line in lines[:end])
+    comment = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines[:end])
+    for block in comment.split("\n\n"):
+        if block.startswith("  "):
+            yield from literal(dedent(block))
+        else:
+            yield from paragraphs(" ".join(block.split()))
 
 
 def _notes(path: Path) -> Iterator[Note]:
