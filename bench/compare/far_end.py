@@ -1,0 +1,71 @@
+"""Our far end: tflocation's whole service, on an engine whose containers' ports are this machine's.
+
+    python -m bench.compare.far_end DIRECTORY HOST [CONTAINERS]
+
+Sessions, tickets, channels and relaying are those of a location; only what runs the containers is in memory,
+so that the path to the backend has no bridge that the rivals' have not. Prints the line of an invite for each
+of two accounts, once it listens; CONTAINERS of the second one run already.
+"""
+
+import asyncio
+import resource
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tests.support.memory_engine import MemoryEngine
+from tfd.protocol.commands import Role
+from tflocation.accounts import Accounts
+from tflocation.config import Config
+from tflocation.engines.interface import ContainerSpec, ImageInfo, ProcessSpec
+from tflocation.images.process import from_config
+from tflocation.service import Service
+from tflocation.values import Address
+
+DIGEST = "sha256:" + "1" * 64
+EXPIRES = 86_400.0
+START_LIMIT = 10.0
+
+
+async def serve(directory: Path, host: str, containers: int) -> None:
+    """Serve until SIGTERM."""
+    engine = MemoryEngine()
+    metadata = from_config({"config": {"Cmd": ["/bin/true"]}}, "", "").metadata()
+    engine.published[DIGEST] = ImageInfo(DIGEST, ("backend:latest",), 1, metadata)
+    config = Config(name="bench", listen=Address(host, 0), channel_listen=Address(host, 0))
+    config = replace(config, limits=replace(config.limits, containers=2000))
+    service = Service(config, directory / "none.toml", engine, directory, directory / "status.sock")
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stop)
+    running = asyncio.create_task(service.run())
+    async with asyncio.timeout(START_LIMIT):
+        while not service.port and not running.done():
+            await asyncio.sleep(0.01)
+    if not running.done():
+        accounts = Accounts(engine)
+        address = Address(host, service.port)
+        for name in ("box", "client"):
+            line = await accounts.invite_line(name, Role.USER, EXPIRES, address, service.public_key)
+            print(line, flush=True)
+        await _fill(engine, containers)
+    await running
+
+
+async def _fill(engine: MemoryEngine, containers: int) -> None:
+    process = ProcessSpec(("/bin/true",))
+    for number in range(containers):
+        await engine.create_container(ContainerSpec("client", f"bench/c{number}/0", "key", DIGEST, process))
+
+
+def main() -> None:
+    """Run it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    directory, host, *rest = sys.argv[1:]
+    asyncio.run(serve(Path(directory), host, int(rest[0]) if rest else 0))
+
+
+if __name__ == "__main__":
+    main()
