@@ -11,6 +11,9 @@ import zmq
 from tfd import __version__, document
 from tfd.conductor import Conductor
 from tfd.config.model import Config
+
+# Not late: an upgrade puts another version's files below the process that is to hand over.
+from tfd.handover import leave, take_over
 from tfd.locations.accounts import Account, account_path, load_accounts, state_directory
 from tfd.locations.location import Location
 from tfd.log import Log, open_log
@@ -125,8 +128,6 @@ class Daemon:
             self._context.destroy(0)
             raise
         if inherited.names:
-            from tfd.handover import take_over
-
             self._supervisor.take_over(take_over(self._conductor.proxy, inherited, self._notifier, log))
         # What this version does not know has no reader, and is kept no longer.
         for name in inherited.names:
@@ -365,8 +366,6 @@ class Daemon:
         self._stopping = True
         self._notifier.stopping()
         self._log.event("info", "stopping for a restart; the containers run on")
-        from tfd.handover import leave
-
         self._observing.leave()
         leave(self._conductor.proxy, self._notifier, self._log)
         self._loop.stop()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import tfd
 from tests.support.dataplane import Location, backend, echo, receive_all, receive_exactly
 from tests.support.location_peer import LocationPeer
 from tests.support.product import Daemon, free_port
@@ -392,6 +394,27 @@ def test_without_a_store_a_restart_is_an_ordinary_stop(stage: Stage) -> None:
             connection.recv(1)
 
     assert len(stage.lines("nobody keeps")) == 1
+
+
+def test_files_that_an_upgrade_put_below_it_play_no_part(stage: Stage, tmp_path: Path) -> None:
+    """A process leaves its connections by the code that it began with, whatever its files are by then."""
+    files = tmp_path / "files" / "tfd"
+    ours = Path(tfd.__file__).parent
+    shutil.copytree(ours, files)
+    stage.daemon.prefix = ["env", f"--chdir={files.parent}", *stage.manager.prefix()]
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    with connect(port) as client:
+        client.sendall(b"before")
+        assert receive_exactly(client, 6) == b"before"
+        for path in files.rglob("*.py"):
+            path.write_text("raise ImportError(__name__)")
+        stage.leave()
+        shutil.copytree(ours, files, dirs_exist_ok=True)
+        stage.daemon.start()
+        client.sendall(b"after")
+        assert receive_exactly(client, 5) == b"after"
 
 
 def test_restarts_at_many_points_of_a_transfer_change_nothing(stage: Stage) -> None:
