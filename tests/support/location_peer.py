@@ -224,6 +224,9 @@ class LocationPeer:
         node |= {"memory_free": 1 << 31, "paging": 0.0, "containers": len(self.containers)}
         return {"nodes": [node | {"images": list(self.images.values())}]}
 
+    def _do_container_output(self, _session: ServerSession, _call: Called) -> dict[str, Any]:
+        return {"output": b"", "after": None, "missed": 0, "over": True}
+
     def _do_container_list(self, _session: ServerSession, _call: Called) -> dict[str, Any]:
         return {"containers": list(self.containers.values())}
 

@@ -18,7 +18,7 @@ UNIT = "/etc/systemd/user/tf-server.service"
 PROMISED = 17_000_000
 """Bytes: what the page says of its second program."""
 
-BOUND = 19_000_000
+BOUND = 20_000_000
 """Bytes that it must not grow beyond once its start is over; an interpreter with pyzmq alone has 17.2 MB."""
 
 CONNECT = "timeout 5 nc -w 2 %s 5432 </dev/null >/dev/null 2>&1 && echo open || echo closed"

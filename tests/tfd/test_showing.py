@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,17 +59,21 @@ def test_a_pipe_gets_no_control_characters(daemon: Daemon, arguments: list[str])
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        # Ends what is read below, so that nothing waits without a limit.
+        limit = threading.Timer(LIMIT, process.kill)
+        limit.start()
         try:
             assert process.stdout is not None
             assert process.stderr is not None
             seen: list[str] = []
-            while sum("tfd.toml" in line for line in seen) < 2:
+            while sum("no location joined yet" in line for line in seen) < 2:
                 seen.append(process.stdout.readline())
                 assert seen[-1], "it ended early"
             process.send_signal(signal.SIGINT)
             rest, complaint = process.stdout.read(), process.stderr.read()
             code = process.wait(LIMIT)
         finally:
+            limit.cancel()
             process.kill()
 
     assert (code, complaint) == (0, "")
@@ -84,6 +89,8 @@ def test_a_pipe_hears_of_an_absent_daemon_once(tmp_path: Path) -> None:
     with subprocess.Popen(
         WATCH, env=daemon.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
+        limit = threading.Timer(LIMIT, process.kill)
+        limit.start()
         try:
             assert process.stdout is not None
             assert process.stderr is not None
@@ -94,6 +101,7 @@ def test_a_pipe_hears_of_an_absent_daemon_once(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             rest = process.stderr.read()
         finally:
+            limit.cancel()
             process.kill()
             daemon.stop()
 

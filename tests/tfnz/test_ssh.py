@@ -154,6 +154,9 @@ def test_a_terminal_and_its_window(client: Client) -> None:
         terminal.send(b"echo up $((40 + 3)); sleep 1000\n")
         terminal.wait_for(b"up 43")
         terminal.send(b"\x03")
+        # The terminal throws away what was typed before the interrupt has been taken: termios(3), ISIG.
+        terminal.wait_for(b"^C")
+        terminal.wait_for(b"# ")
         terminal.send(b"echo still $((1 + 1)) here; exit 6\n")
         terminal.wait_for(b"still 2 here")
         assert terminal.wait() == 6
