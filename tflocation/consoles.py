@@ -140,9 +140,13 @@ class KeptConsole:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    def leaving(self) -> None:
+        """Know that the container is being destroyed: its output is read to the end, for nobody."""
+        self.ended(None, f"container {self._id} was destroyed")
+
     def destroyed(self) -> None:
         """Know that the container is gone, and with it what is attached to."""
-        self.ended(None, f"container {self._id} was destroyed")
+        self.leaving()
         self._task.cancel()
 
     def ended(self, exit_code: int | None, lost: str) -> None:
@@ -240,9 +244,26 @@ def following(kept: bytes, record: bytes) -> bytes:
 
 
 def overlap(record: bytes, first: bytes) -> int:
-    """Give the length of the longest beginning of `first` that `record` ends with."""
-    longest = min(len(record), len(first))
-    return next(length for length in range(longest, -1, -1) if record.endswith(first[:length]))
+    """Give the length of the longest beginning of `first` that `record` ends with.
+
+    In time that grows with their lengths alone, whatever a container wrote (Knuth, Morris and Pratt 1977).
+    """
+    # Of each beginning of `first`: the length of the longest shorter beginning that it ends with.
+    shorter = [0]
+    length = 0
+    for byte in first[1:]:
+        length = _extended(shorter, first, length, byte)
+        shorter.append(length)
+    length = 0
+    for byte in record[max(0, len(record) - len(first)) :]:
+        length = _extended(shorter, first, length, byte)
+    return length
+
+
+def _extended(shorter: list[int], first: bytes, length: int, byte: int) -> int:
+    while length and (length == len(first) or first[length] != byte):
+        length = shorter[length - 1]
+    return length + 1 if first[length : length + 1] == bytes((byte,)) else 0
 
 
 class Consoles:
@@ -283,6 +304,22 @@ class Consoles:
         """Know that a container is destroyed: its console is over without an exit code."""
         console = self._consoles.pop(container_id, None)
         if console is not None:
+            console.destroyed()
+
+    @contextmanager
+    def destroying(self, container_id: str) -> Iterator[None]:
+        """Know that a container is being destroyed: its console is over without an exit code.
+
+        It is read until the end, since an engine cannot stop a container whose output nobody takes any more.
+        """
+        console = self._consoles.pop(container_id, None)
+        if console is None:
+            yield
+            return
+        console.leaving()
+        try:
+            yield
+        finally:
             console.destroyed()
 
     @contextmanager

@@ -63,8 +63,8 @@ async def destroy(services: Services, call: Call) -> Body:
 
 async def remove(services: Services, container: ContainerInfo) -> None:
     """Destroy a container; one that is gone already is destroyed. Raises EngineError."""
-    services.consoles.forget(container.id)
-    await services.engine.destroy(container.id)
+    with services.consoles.destroying(container.id):
+        await services.engine.destroy(container.id)
     services.tell(services.inventory.drop(container.id))
     log.info("container destroyed", extra={"fields": _fields(container)})
 

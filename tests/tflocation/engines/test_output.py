@@ -1,5 +1,6 @@
 """The output of containers that nobody holds, on real engines: what they say, and their last words."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tflocation.outputs import Outputs, Question
 
 pytestmark = pytest.mark.engine
 
+LIMIT = 60.0
 ALL = 1 << 20
 
 
@@ -76,3 +78,18 @@ async def test_the_last_words_of_one_that_ended_at_once(engine: LxdEngine) -> No
     assert first.startswith(b"dying of ")
     assert first.count(b"\n") == 1
     assert second.startswith(b"dying of ")
+
+
+async def test_one_that_never_stops_writing_goes_on_unread(engine: LxdEngine) -> None:
+    """Readers come and leave in the middle of it; it is read again, and destroyed."""
+    container = await engine.create_container(shell("while :; do echo more and more and more; done", "flood"))
+    for _ in range(5):
+        async with outputs(engine) as (asked, _consoles):
+            read = reading(asked, container)
+            async with asyncio.timeout(LIMIT):
+                while not (await read())["output"]:
+                    pass
+    async with asyncio.timeout(LIMIT):
+        await engine.destroy(container.id)
+
+    assert container.id not in [each.id for each in await engine.containers()]

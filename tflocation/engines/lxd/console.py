@@ -1,10 +1,11 @@
 """The terminal of a container's own process, over the engine's console API (doc/rest-api.md, websockets)."""
 
 import asyncio
+import math
 import re
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext, suppress
 
 import aiohttp
 
@@ -23,6 +24,9 @@ _REFUSED = b"Error: Failed running forkconsole"
 _TAKEN = "already"  # "This console is already connected"
 _LOG = 1 << 20  # bytes; the engines keep 128 KiB
 _PIECE = 1 << 12  # bytes; a terminal takes no more at once
+_BUSY = 1.0  # seconds since the last output in which more may be under way
+_DRAINED = 0.3  # seconds without output after which all that was written before has come
+_DRAIN_LIMIT = 5.0  # seconds; a terminal holds a few KiB
 
 
 class Returns:
@@ -81,7 +85,7 @@ async def _connect(client: Client, container_id: str) -> "LxdConsole":
         for socket in sockets.values():
             await socket.close()
         raise
-    return LxdConsole(client, container_id, sockets)
+    return LxdConsole(client, container_id, operation, sockets)
 
 
 async def read_log(client: Client, container_id: str) -> bytes:
@@ -96,13 +100,19 @@ async def read_log(client: Client, container_id: str) -> bytes:
 class LxdConsole:
     """See `Console`. The engine sets the size of its own end alone, so it is set in the container."""
 
-    def __init__(self, client: Client, container_id: str, sockets: Mapping[str, Socket]) -> None:
+    def __init__(
+        self, client: Client, container_id: str, operation: str, sockets: Mapping[str, Socket]
+    ) -> None:
         self._client = client
         self._container = container_id
+        self._operation = operation
         self._data = sockets["0"]
         self._control = sockets["control"]
         self._returns = Returns()
         self._first = b""
+        self._closing: asyncio.Task[None] | None = None
+        self._came = -math.inf
+        """When output came last (time.monotonic), -inf where none can be under way."""
 
     async def reach(self) -> None:
         """Wait until the terminal answers: it shows what is typed, though nobody reads it yet.
@@ -139,9 +149,10 @@ class LxdConsole:
             first, self._first = self._first, b""
             if output := self._returns.feed(first):
                 return output
-        while data := await receive(self._data):
+        while data := await self._received():
             if output := self._returns.feed(data):
                 return output
+        self._came = -math.inf
         await self.close()
         return None
 
@@ -156,16 +167,77 @@ class LxdConsole:
 
     async def close(self) -> None:
         """See `Console.close`."""
-        await self._data.close()
-        await self._control.close()
+        # In a task of its own: who closes is often being cancelled, and a cancelled task's time-outs raise
+        # CancelledError in Python before 3.12.
+        self._closing = self._closing or asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        busy = time.monotonic() - self._came < _BUSY
+        async with self._paused() if busy else nullcontext():
+            await self._data.close()
+            await self._control.close()
+            if busy:
+                await self._let_go()
+
+    @asynccontextmanager
+    async def _paused(self) -> AsyncIterator[None]:
+        """Hold a process that writes while we let go, with nothing left in the terminal.
+
+        The engine's monitor of a container copies the output into our terminal. Where that is full at the
+        moment at which we leave, it waits for ever for a reader, and no longer stops the container.
+        """
+        try:
+            # Read meanwhile, or the monitor would not answer the engine.
+            pausing = asyncio.create_task(self._change_state("freeze"))
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_DRAIN_LIMIT):
+                        await self._drain(pausing)
+            finally:
+                pausing.cancel()
+                await asyncio.gather(pausing, return_exceptions=True)
+            yield
+        finally:
+            with suppress(EngineError):
+                await self._change_state("unfreeze")
+
+    async def _drain(self, pausing: asyncio.Task[None]) -> None:
+        """Read until nothing more comes of a process that is paused."""
+        while True:
+            paused = pausing.done()
+            try:
+                async with asyncio.timeout(_DRAINED):
+                    if not await receive(self._data):
+                        return
+            except TimeoutError:
+                if paused:
+                    return
+
+    async def _change_state(self, action: str) -> None:
+        path, what = f"/1.0/instances/{self._container}/state", f"container {self._container}: {action}"
+        await self._client.operation("PUT", path, what=what, body={"action": action}, limit=_DRAIN_LIMIT)
 
     async def _type(self, data: bytes) -> None:
         with suppress(ConnectionError, aiohttp.ClientError):  # it has stopped, as `read` tells
             for start in range(0, len(data), _PIECE):
                 await self._data.send_bytes(data[start : start + _PIECE])
 
-    async def _shown(self) -> bytes:
+    async def _let_go(self) -> None:
+        """Wait until the engine has let go of the terminal too."""
+        with suppress(EngineError, TimeoutError):
+            async with asyncio.timeout(_DRAIN_LIMIT):
+                await self._client.finished(
+                    self._operation, what=f"the console of container {self._container}"
+                )
+
+    async def _received(self) -> bytes:
         if data := await receive(self._data):
+            self._came = time.monotonic()
+        return data
+
+    async def _shown(self) -> bytes:
+        if data := await self._received():
             if data.startswith(_REFUSED):
                 raise InUse(f"the console of container {self._container}: {data.decode(errors='replace')}")
             return data
