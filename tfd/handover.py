@@ -39,8 +39,11 @@ class ListenerCounts:
 KINDS = (ListenerCounts, ConnectionState)
 
 
-def leave(proxy: Proxy, notifier: Notifier, log: Log) -> None:
-    """Leave all connections to the next process; this one relays nothing any more. Never raises."""
+def leave(proxy: Proxy, notifier: Notifier, log: Log, most: int = MOST) -> None:
+    """Leave the connections to the next process; this one relays nothing any more. Never raises.
+
+    Beyond `most`, and where there is no room for more, those that have been silent longest are reset.
+    """
     begun = time.monotonic()
     statistics = proxy.statistics()
     proxy.leave_listeners()
@@ -54,7 +57,7 @@ def leave(proxy: Proxy, notifier: Notifier, log: Log) -> None:
         outgoing.add(ListenerCounts(name, counts.accepted, counts.bytes_in, counts.bytes_out, refused))
     left = closed = 0
     for state, client, channel in proxy.suspend():
-        if left < MOST and outgoing.add(state, client, channel):
+        if left < most and outgoing.add(state, client, channel):
             left += 1
             continue
         closed += 1
@@ -65,7 +68,8 @@ def leave(proxy: Proxy, notifier: Notifier, log: Log) -> None:
     closed += outgoing.dropped
     left -= outgoing.dropped
     if closed:
-        _tell_lost(log, f"{closed} connections are reset: {left} is the most that can be handed over")
+        which = f"{closed} connections are reset, those that have been silent longest"
+        _tell_lost(log, f"{which}: {left} is the most that can be handed over", count=closed)
     if not in_time:
         _tell_lost(log, f"the service manager has not taken over {left} connections in time")
     seconds = round(time.monotonic() - begun, 3)

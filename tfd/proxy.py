@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
@@ -203,8 +204,11 @@ class Proxy:
             self._kept.close()
 
     def suspend(self) -> Iterator[tuple[ConnectionState, socket.socket, socket.socket | None]]:
-        """Give each connection away, with its client's socket and its channel's, and relay nothing more."""
-        for connection in list(self._shared.connections):
+        """Give each connection away, with its client's socket and its channel's, and relay nothing more.
+
+        Those that have been silent longest come last, since there may not be room for all.
+        """
+        for connection in sorted(self._shared.connections, key=attrgetter("silence")):
             try:
                 suspended = connection.suspend()
             except OSError:

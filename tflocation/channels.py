@@ -11,6 +11,7 @@ import math
 import socket
 from collections import Counter
 from collections.abc import Iterator, Set
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -126,7 +127,8 @@ class ChannelServer:
     def suspend(self) -> Iterator[tuple[Suspended, socket.socket | None, socket.socket]]:
         """Give away the channels to containers' ports, and who has presented no ticket; serve nobody.
 
-        Each comes with the container's socket, where there is one, and the channel's.
+        Each comes with the container's socket, where there is one, and the channel's. Those that have been
+        silent longest come last, since there may not be room for all.
         """
         self._names.clear()
         self._stop_listening()
@@ -134,7 +136,7 @@ class ChannelServer:
             newcomer.leave()
             state = SuspendedNewcomer(newcomer.opening, cookie(newcomer.connection))
             yield state, None, newcomer.connection
-        for channel in list(self._channels):
+        for channel in sorted(self._channels, key=attrgetter("silence")):
             try:
                 suspended = channel.suspend()
             except OSError:

@@ -27,9 +27,10 @@ log = logging.getLogger(__name__)
 
 
 def leave(channels: ChannelServer, tickets: Tickets, notifier: Notifier, now: float) -> None:
-    """Leave all channels to containers' ports to the next process; this one relays nothing more on them.
+    """Leave the channels to containers' ports to the next process; this one relays nothing more on them.
 
-    `now` is the time of the tickets. Never raises.
+    Beyond `MOST`, and where there is no room for more, those that have been silent longest are reset. `now`
+    is the time of the tickets. Never raises.
     """
     try:
         outgoing = Outgoing(PROGRAM, __version__)
@@ -52,7 +53,8 @@ def leave(channels: ChannelServer, tickets: Tickets, notifier: Notifier, now: fl
     closed += outgoing.dropped
     left -= outgoing.dropped
     if closed:
-        _tell_lost(f"{closed} channels are reset: {left} is the most that can be handed over")
+        which = f"{closed} channels are reset, those that have been silent longest"
+        _tell_lost(f"{which}: {left} is the most that can be handed over")
     if not in_time:
         _tell_lost(f"the service manager has not taken over {left} channels in time")
     log.info("channels are left to the next process", extra=told(logged.HANDED_OVER, count=left))

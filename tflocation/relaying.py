@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tfd.protocol.channel import MAX_FRAME
-from tfd.protocol.drivers.relaying.sockets import cookie, send_some, set_reset
+from tfd.protocol.drivers.relaying.sockets import cookie, send_some, set_reset, silence_of
 from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, SILENCE, is_dead
 from tfd.protocol.relay import LAST_STATES, READ_SIZE, Relay, State
 from tflocation.socketwatch import Watch
@@ -105,6 +105,13 @@ class UsedChannel:
                 self._settle()
 
     # From one process to the next.
+
+    @property
+    def silence(self) -> float:
+        """Seconds since its last byte; 0 while bytes wait for a reader."""
+        if self.relay.to_plain or self.relay.to_channel:
+            return 0.0
+        return silence_of(*(watch.socket for watch in (self._plain, self._channel) if watch is not None))
 
     def suspend(self) -> tuple[SuspendedChannel, socket.socket, socket.socket] | None:
         """Give away its state, the container's socket and the channel's; it does nothing any more.

@@ -5,7 +5,10 @@ import struct
 
 import pytest
 
-from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, is_dead
+from tests.support.waiting import wait_for
+from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, is_dead, silence
+
+LIMIT = 10.0
 
 
 def info(retransmits: int = 0, probes: int = 0, unacknowledged: int = 0, silent: float = 0) -> bytes:
@@ -47,3 +50,32 @@ def test_the_kernel_gives_these_figures() -> None:
 
         assert len(figures) == INFO_SIZE
         assert not is_dead(figures)
+
+
+def test_silence_lasts_since_the_last_byte() -> None:
+    """Whichever way it went; without figures nothing is known."""
+    figures = bytearray(INFO_SIZE)
+    struct.pack_into("=I4xI", figures, 44, 9000, 7000)
+
+    assert silence(bytes(figures)) == 7.0
+    assert silence(b"") == 0.0
+
+
+def test_the_kernel_tells_of_silence() -> None:
+    """A byte ends it, on either end."""
+
+    def silent(connection: socket.socket) -> float:
+        return silence(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE))
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()) as one,
+        listening.accept()[0] as other,
+    ):
+        wait_for(lambda: min(silent(one), silent(other)) > 0.1, LIMIT, "silence")
+        before = silent(one), silent(other)
+        one.sendall(b"x")
+        other.recv(1)
+
+        assert silent(one) < before[0]
+        assert silent(other) < before[1]

@@ -27,10 +27,12 @@ CHECK_INTERVAL: Final = 5.0
 """Seconds between two looks at one connection."""
 
 INFO_SIZE: Final = 60
-"""Bytes of TCP_INFO that `is_dead` needs."""
+"""Bytes of TCP_INFO that is judged here."""
 
 # struct tcp_info of linux/tcp.h: retransmits at byte 2, probes at 3, unacked at 24, last_ack_recv at 56.
 _INFO: Final = struct.Struct("=2xBB20xI28xI")
+# last_data_sent at 44, last_data_recv at 52.
+_DATA: Final = struct.Struct("=44xI4xI")
 # Fewer repetitions than that are what a lossy line does to a living peer.
 _REPEATS: Final = 3
 
@@ -42,3 +44,8 @@ def is_dead(info: bytes) -> bool:
     retransmits, probes, unacknowledged, silent_milliseconds = _INFO.unpack_from(info)
     repeats = retransmits if unacknowledged else probes
     return bool(repeats >= _REPEATS and silent_milliseconds >= SILENCE * 1000)
+
+
+def silence(info: bytes) -> float:
+    """Give from TCP_INFO the seconds since data went or came, probes and acknowledgements not counted."""
+    return min(_DATA.unpack_from(info)) / 1000 if len(info) >= INFO_SIZE else 0.0

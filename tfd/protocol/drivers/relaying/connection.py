@@ -15,7 +15,7 @@ from tfd.protocol import logged
 from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Timer
 from tfd.protocol.drivers.relaying.driver import UNWATCHED, Counts, Driver
 from tfd.protocol.drivers.relaying.shared import Listener, Shared
-from tfd.protocol.drivers.relaying.sockets import cookie, peer_name, peer_of, send_some, set_reset
+from tfd.protocol.drivers.relaying.sockets import cookie, peer_name, peer_of, send_some, set_reset, silence_of
 from tfd.protocol.drivers.relaying.suspended import ConnectionState, ListenerState
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure
 from tfd.protocol.errors import UsageError
@@ -99,6 +99,13 @@ class Connection(Driver):
         self._timer = self._loop.call_later(seconds, self._too_late)
 
     # From one process to the next.
+
+    @property
+    def silence(self) -> float:
+        """Seconds since its last byte; 0 while bytes wait for a reader."""
+        if self.queued_to_client or self.queued_to_channel:
+            return 0.0
+        return silence_of(self._client, self._channel)
 
     def suspend(self) -> tuple[ConnectionState, socket.socket, socket.socket | None] | None:
         """Give away the connection's state, its client's socket and its channel's; it does nothing any more.

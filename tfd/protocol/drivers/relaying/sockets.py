@@ -1,17 +1,22 @@
 """What is done to a stream socket, whoever drives it."""
 
+import contextlib
+import fcntl
 import socket
 import struct
+import sys
 from collections.abc import Sequence
 from typing import Final
 
 from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
+from tfd.protocol.liveness import INFO_SIZE, silence
 
 # sendmsg(2) takes 1,024 pieces at most, and a socket buffer is full long before.
 _PIECES: Final = 64
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _DEFAULT: Final = struct.pack("ii", 0, 0)
 _SO_COOKIE: Final = 57  # asm-generic/socket.h; the socket module does not have it
+_SIOCOUTQ: Final = 0x5411  # asm-generic/ioctls.h has it as TIOCOUTQ; tcp(7)
 _COOKIE: Final = struct.Struct("=Q")
 
 
@@ -53,3 +58,19 @@ def cookie(connection: socket.socket) -> int:
     """Give the kernel's number of a socket, which no other one has and every copy shares. Raises OSError."""
     number: int = _COOKIE.unpack(connection.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, _COOKIE.size))[0]
     return number
+
+
+def silence_of(*ends: socket.socket | None) -> float:
+    """Give the seconds since the last byte of a stream that uses these sockets, as the kernel counts them.
+
+    0 while bytes wait in one of them for a peer that does not read, and where none of them is of TCP.
+    """
+    silent = []
+    for end in ends:
+        if end is None:
+            continue
+        with contextlib.suppress(OSError):  # broken, or a Unix socket, of which nothing is counted
+            if int.from_bytes(fcntl.ioctl(end, _SIOCOUTQ, bytes(4)), sys.byteorder):
+                return 0.0
+            silent.append(silence(end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)))
+    return min(silent, default=0.0)
