@@ -1,12 +1,13 @@
 """What a restart of tfd costs its connections, under a real systemd.
 
-    .venv/bin/python -m bench.handover [--connections N ...] [--rounds N]
+    .venv/bin/python -m bench.handover [--connections N ...] [--rounds N] [--idle]
 
-Boots a Debian 12 with tfd's unit, opens idle connections through it, has `systemctl restart tfd` done, and
-checks that each connection still answers. Prints for each number of connections, as the median of the rounds:
+Boots a Debian 12 with tfd's unit, opens connections through it that move data, slow readers among them (see
+moving.py), or say nothing (--idle), has `systemctl restart tfd` done, and checks that every byte came back
+once and that each still answers. Prints for each number of connections, as the median of the rounds:
 
 - how long `systemctl restart` took until tfd was ready again;
-- the longest silence of an established connection that was asked all the time;
+- the longest silence, of a connection that was asked all the time or of any other that moved data;
 - how long the former process took to leave them, and the next one to take them over (its journal tells);
 - the processor time that PID 1 used.
 
@@ -25,6 +26,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from bench.moving import Moving
 from tests.support.debian import BOOKWORM, build_bare, install_programs, layered
 from tests.support.machine import Machine
 from tests.support.served import UNIT, Served, served
@@ -89,23 +91,30 @@ def spans(machine: Machine, since: float) -> tuple[float, float]:
     return leaving, taking
 
 
-def restart(where: Served, count: int) -> Figures:
-    """Restart once under this many connections; all of them must live."""
+def restart(where: Served, count: int, *, idle: bool) -> Figures:
+    """Restart once under this many connections; all of them must live, and no byte be lost or doubled."""
     with ExitStack() as stack:
         connections = [stack.enter_context(where.connect()) for _ in range(count)]
+        moving = Moving(() if idle else connections)
+        stack.callback(moving.stop)
         asking = Asking(where)
+        if not idle:
+            moving.wait_turns(1)
         before = processor_time(where.machine.leader)
         begun, wall = time.monotonic(), time.time()
         where.command("systemctl", "restart", UNIT)
         lasted = time.monotonic() - begun
+        silence = asking.close()
+        if not idle:
+            moving.wait_turns(1)
+        moving.finish()
         for connection in connections:
             connection.sendall(b"y")
         for connection in connections:
             if connection.recv(1) != b"y":
                 raise ConnectionError("a connection has not outlived the restart")
-        silence = asking.close()
         used = processor_time(where.machine.leader) - before
-    return Figures(lasted, silence, *spans(where.machine, wall), used)
+    return Figures(lasted, max(silence, moving.longest), *spans(where.machine, wall), used)
 
 
 def main() -> None:
@@ -114,6 +123,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[1000, 4000, 10000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--root", type=Path, help="a tree of Debian 12 that is there already")
+    parser.add_argument("--idle", action="store_true", help="the connections say nothing")
     options = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -134,7 +144,7 @@ def main() -> None:
             count = min(wanted, most)
             if count < wanted:
                 print(f"{wanted} are more than {hard} open files (ulimit -Hn) allow: {count} are taken")
-            rounds = [restart(where, count) for _ in range(options.rounds)]
+            rounds = [restart(where, count, idle=options.idle) for _ in range(options.rounds)]
             medians = [statistics.median(getattr(one, name) for one in rounds) for name in names]
             print(f"{count:>11}" + "".join(f"{value:>12.2f}" for value in medians), flush=True)
 

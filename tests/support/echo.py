@@ -1,6 +1,5 @@
 """An echo server for thousands of connections: one thread, whatever their number."""
 
-import contextlib
 import selectors
 import socket
 import threading
@@ -40,18 +39,27 @@ class EchoServer:
                     return
                 assert isinstance(key.fileobj, socket.socket)
                 if key.fileobj is self._listening:
-                    self._selector.register(self._listening.accept()[0], selectors.EVENT_READ)
+                    connection, _ = self._listening.accept()
+                    connection.setblocking(False)
+                    self._selector.register(connection, selectors.EVENT_READ, b"")
                 else:
-                    self._echo(key.fileobj)
+                    self._echo(key.fileobj, key.data)
 
-    def _echo(self, connection: socket.socket) -> None:
-        data = b""
-        with contextlib.suppress(OSError):
-            data = connection.recv(1 << 16)
-            connection.sendall(data)
+    def _echo(self, connection: socket.socket, waiting: bytes) -> None:
+        """Send what waits, or else what comes; nothing is read while something waits."""
+        try:
+            data = waiting or connection.recv(1 << 16)
+            rest = data[connection.send(data) :]
+        except BlockingIOError:
+            rest = data = waiting
+        except OSError:
+            rest = data = b""
         if not data:
             self._selector.unregister(connection)
             connection.close()
+        elif rest != waiting:
+            events = selectors.EVENT_WRITE if rest else selectors.EVENT_READ
+            self._selector.modify(connection, events, rest)
 
     def _close(self) -> None:
         for key in list(self._selector.get_map().values()):
