@@ -23,7 +23,7 @@ from tfd.protocol.address import Address
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.drivers.link import Link
 from tfd.protocol.drivers.loop import Loop
-from tfd.protocol.drivers.memory import Thrift
+from tfd.protocol.drivers.memory import Thrift, growing
 from tfd.protocol.drivers.systemd.inherited import Inherited, take_inherited
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.drivers.systemd.notify import Notifier
@@ -128,7 +128,9 @@ class Daemon:
             self._context.destroy(0)
             raise
         if inherited.names:
-            self._supervisor.take_over(take_over(self._conductor.proxy, inherited, self._notifier, log))
+            with growing():
+                routes = take_over(self._conductor.proxy, inherited, self._notifier, log)
+            self._supervisor.take_over(routes)
         # What this version does not know has no reader, and is kept no longer.
         for name in inherited.names:
             self._notifier.forget(name)

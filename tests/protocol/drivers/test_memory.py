@@ -1,11 +1,14 @@
 """Memory that only a start needed is given back, and what is left works on."""
 
+import gc
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.recording import RecordingLog
 from tfd.protocol.drivers.loop import Loop
-from tfd.protocol.drivers.memory import QUIET, Thrift
+from tfd.protocol.drivers.memory import QUIET, Thrift, growing
 
 LIMIT = 60
 
@@ -56,3 +59,16 @@ def test_it_is_done_once_after_the_last_thing_that_was_done() -> None:
     finally:
         loop.close()
     assert 0 < due <= QUIET
+
+
+def test_garbage_is_looked_for_again_after_much_was_taken() -> None:
+    """Also where taking it failed."""
+
+    def take() -> None:
+        with growing():
+            assert not gc.isenabled()
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        take()
+    assert gc.isenabled()
