@@ -4,9 +4,12 @@
 
 It runs in a process of its own, with limits of its own, because a stranger wrote the layers; hence it imports
 the standard library alone. It prints a JSON list with one object for each layer: `kind` ("tar", "gzip" or
-"zstd"), and for zstd, which umoci 0.4 does not read, `path`, `digest` and `size` of an expanded copy in the
-directory SPACE. Exits 1 with one line on standard error where the layers together hold more than BYTES of
-content or more than FILES members, or cannot be read.
+"zstd"); where umoci is to have a plain copy in the directory SPACE instead, its `path`, `digest` and `size`;
+and `original`, the digest of the plain layer, where the copy is another.
+
+There is a copy of a layer in zstd, which umoci 0.4 does not read, and of one with device nodes, which the
+service may not make: the copy has a placeholder for each. Exits 1 with one line on standard error where the
+layers together hold more than BYTES of content or more than FILES members, or cannot be read.
 """
 
 import gzip
@@ -19,11 +22,18 @@ import subprocess
 import sys
 import tarfile
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 MEMORY = 1 << 29
 """Bytes of address space, against headers that claim to be huge."""
+PLACEHOLDER = 0o7000
+"""The mode of the named pipe that stands for a device: nobody makes one with all three special bits."""
 _CHUNK = 1 << 20
+_BLOCK = 512
+_MODE, _CHECKSUM, _TYPE = slice(100, 108), slice(148, 156), slice(156, 157)
+"""Fields of a member's header, as tar(5) has them."""
 
 
 class Refused(Exception):  # noqa: N818 - it names what happened
@@ -79,18 +89,71 @@ def expand(path: Path, target: Path, limit: int) -> tuple[str, int]:
     return f"sha256:{state.hexdigest()}", size
 
 
-def scan(path: Path, budget: Budget) -> None:
-    """Count what a tar file, plain or compressed with gzip, holds. Raises Refused."""
+def _plain(path: Path, raw: BinaryIO) -> io.BufferedReader:
+    return io.BufferedReader(gzip.GzipFile(fileobj=raw) if kind_of(path) == "gzip" else raw, _CHUNK)  # type: ignore[arg-type]  # both are readable files
+
+
+def scan(path: Path, budget: Budget) -> list[int]:
+    """Count what a tar file, plain or compressed with gzip, holds; gives where the headers of devices are.
+
+    Raises Refused.
+    """
+    devices = []
     with path.open("rb") as raw:
-        file = gzip.GzipFile(fileobj=raw) if kind_of(path) == "gzip" else raw
         try:
-            with tarfile.open(fileobj=io.BufferedReader(file, _CHUNK), mode="r|") as archive:
+            with tarfile.open(fileobj=_plain(path, raw), mode="r|") as archive:
                 while (member := archive.next()) is not None:
                     # A sparse file's holes count: umoci writes them as zeros.
                     budget.take(member.size if member.isreg() else 0)
+                    if member.ischr() or member.isblk():
+                        devices.append(member.offset_data - _BLOCK)
                     archive.members = []  # type: ignore[attr-defined]  # it would keep them all in memory
         except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, ArithmeticError) as error:
             raise Refused(f"a layer is not a readable tar archive: {error}") from error
+    return devices
+
+
+def replace_devices(path: Path, target: Path, devices: Sequence[int], limit: int) -> tuple[str, str, int]:
+    """Write a layer's plain form to `target`, with a placeholder for the device at each of these offsets.
+
+    Gives the digests before and after, and the size in bytes. Raises Refused beyond `limit` bytes.
+    """
+    before, after = hashlib.sha256(), hashlib.sha256()
+    size = 0
+    with path.open("rb") as raw, _plain(path, raw) as file, target.open("wb") as out:
+        for kept, device in _cut(file, devices):
+            size += len(kept)
+            if size > limit:
+                raise Refused(f"a layer expands to more than {limit} bytes")
+            written = _placeholder(kept) if device else kept
+            before.update(kept)
+            after.update(written)
+            out.write(written)
+    return f"sha256:{before.hexdigest()}", f"sha256:{after.hexdigest()}", size
+
+
+def _cut(file: io.BufferedReader, blocks: Sequence[int]) -> Iterator[tuple[bytes, bool]]:
+    """Give a file's content in pieces, and with each whether it is the block at one of these offsets."""
+    at = 0
+    for block in blocks:
+        while at < block:
+            piece = file.read(min(_CHUNK, block - at))
+            at += len(piece)
+            yield piece, False
+        yield file.read(_BLOCK), True
+        at += _BLOCK
+    while piece := file.read(_CHUNK):
+        yield piece, False
+
+
+def _placeholder(header: bytes) -> bytes:
+    """Make a device's header that of a named pipe of the same name."""
+    block = bytearray(header)
+    block[_MODE] = b"%07o\0" % PLACEHOLDER
+    block[_TYPE] = tarfile.FIFOTYPE
+    block[_CHECKSUM] = b" " * 8
+    block[_CHECKSUM] = b"%06o\0 " % sum(block)
+    return bytes(block)
 
 
 def examine(space: Path, size: int, files: int, layers: list[Path]) -> list[dict[str, object]]:
@@ -106,7 +169,12 @@ def examine(space: Path, size: int, files: int, layers: list[Path]) -> list[dict
             # A tar archive is longer than its files by the headers of each of them.
             digest, expanded = expand(layer, plain, size + files * 1024)
             entry |= {"path": os.fspath(plain), "digest": digest, "size": expanded}
-        scan(plain, budget)
+        if devices := scan(plain, budget):
+            replaced = space / f"{number}.devices.tar"
+            original, digest, copied = replace_devices(plain, replaced, devices, size + files * 1024)
+            entry |= {"path": os.fspath(replaced), "digest": digest, "size": copied, "original": original}
+            if plain != layer:
+                plain.unlink()
         found.append(entry)
     return found
 

@@ -44,10 +44,12 @@ async def unpack(manifest: Manifest, blobs: Mapping[str, Path], space: Path, set
     limit, time-out.
     """
     paths = [blobs[layer.digest] for layer in manifest.layers]
-    layers = await _examine(manifest.layers, paths, space, settings)
+    found = await _examine(paths, space, settings)
+    layers = [_readable(*layer) for layer in zip(manifest.layers, paths, found, strict=True)]
     layout = space / "layout"
     config = _Layer(blobs[manifest.config.digest], manifest.config)
-    _write_layout(layout, config, layers)
+    replaced = {str(layer["original"]): str(layer["digest"]) for layer in found if "original" in layer}
+    _write_layout(layout, _with_layers(config, replaced, space) if replaced else config, layers)
     rootfs = space / "rootfs"
     # umoci reads any number of bytes from a layer whose header says so; the kernel ends that.
     command = ["prlimit", f"--fsize={settings.image_size}", "umoci", "--log=error", "raw", "unpack"]
@@ -57,25 +59,40 @@ async def unpack(manifest: Manifest, blobs: Mapping[str, Path], space: Path, set
     return rootfs
 
 
-async def _examine(
-    descriptors: Sequence[Descriptor], paths: Sequence[Path], space: Path, settings: ImageSettings
-) -> list[_Layer]:
-    """Give the layers as umoci can read them, once they are known to be within the limits."""
+async def _examine(paths: Sequence[Path], space: Path, settings: ImageSettings) -> list[Mapping[str, object]]:
+    """Give what tflocation.images.layers tells of each layer, once they are known to be within the limits."""
     program = [sys.executable, "-I", layers_program.__file__]
     limits = [str(settings.image_size), str(settings.image_files)]
     finished = await _run([*program, os.fspath(space), *limits, *map(os.fspath, paths)], settings)
     if finished.code != 0:
         raise CommandError(Code.LIMIT, f"the image cannot be used: {_last_line(finished.errors)}")
-    found = json.loads(finished.output)
-    return [_readable(*layer) for layer in zip(descriptors, paths, found, strict=True)]
+    found: list[Mapping[str, object]] = json.loads(finished.output)
+    return found
 
 
 def _readable(descriptor: Descriptor, path: Path, found: Mapping[str, object]) -> _Layer:
-    if found["kind"] == "zstd":
+    if "path" in found:
         digest, size = str(found["digest"]), int(str(found["size"]))
         return _Layer(Path(str(found["path"])), Descriptor(digest, size, LAYER_TYPE))
     media_type = LAYER_TYPE + ("+gzip" if found["kind"] == "gzip" else "")
     return _Layer(path, Descriptor(descriptor.digest, descriptor.size, media_type))
+
+
+def _with_layers(config: _Layer, replaced: Mapping[str, str], space: Path) -> _Layer:
+    """Give the config with other digests of layers, for umoci compares them.
+
+    Raises CommandError malformed where it names none.
+    """
+    document = json.loads(config.path.read_bytes())
+    try:
+        rootfs = document["rootfs"]
+        rootfs["diff_ids"] = [replaced.get(digest, digest) for digest in rootfs["diff_ids"]]
+    except (KeyError, TypeError) as error:
+        raise CommandError(Code.MALFORMED, "the image's config names no layers") from error
+    content = json.dumps(document).encode()
+    path = space / "config"
+    path.write_bytes(content)
+    return _Layer(path, Descriptor(digest_of(content), len(content), CONFIG_TYPE))
 
 
 async def _run(command: Sequence[str], settings: ImageSettings) -> Finished:
@@ -109,7 +126,7 @@ def _write_layout(layout: Path, config: _Layer, layers: Sequence[_Layer]) -> Non
 
 
 def remove_devices(rootfs: Path) -> int:
-    """Remove the device nodes from a tree, and give their number.
+    """Remove what `unpack` made in the place of device nodes from a tree, and give their number.
 
     An unprivileged container could not make them itself, so its image must not bring them either.
     """
@@ -117,7 +134,7 @@ def remove_devices(rootfs: Path) -> int:
     for directory, _, names in os.walk(rootfs):
         for name in names:
             path = Path(directory, name)
-            if stat.S_IFMT(path.lstat().st_mode) in (stat.S_IFBLK, stat.S_IFCHR):
+            if path.lstat().st_mode == stat.S_IFIFO | layers_program.PLACEHOLDER:
                 path.unlink()
                 removed += 1
     return removed

@@ -1,6 +1,7 @@
 """The look through the layers before anything is unpacked, as the program that it is."""
 
 import gzip
+import io
 import json
 import subprocess
 import sys
@@ -109,3 +110,31 @@ def test_mutated_layers(tmp_path: Path, position: int, change: bytes) -> None:
     path.write_bytes(GOOD[:position] + change + GOOD[position + len(change) :])
     with suppress(layers.Refused):
         layers.scan(path, layers.Budget(10_000, 10))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3000), st.booleans()), min_size=1, max_size=9), st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_devices_become_pipes(tmp_path: Path, members: list[tuple[int, bool]], packed: bool) -> None:
+    """Wherever devices stand in a layer, its copy has pipes in their place and is the same beside them."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for number, (size, device) in enumerate(members):
+            member = tarfile.TarInfo(f"{number}-{'x' * (size // 10)}")
+            member.type, member.size = (tarfile.CHRTYPE, 0) if device else (tarfile.REGTYPE, size)
+            archive.addfile(member, io.BytesIO(bytes(size)))
+    plain, source, target = content.getvalue(), tmp_path / "source", tmp_path / "target"
+    source.write_bytes(gzip.compress(plain) if packed else plain)
+    devices = layers.scan(source, layers.Budget(1 << 20, 100))
+    before, after, size = layers.replace_devices(source, target, devices, 1 << 20)
+
+    assert (before, after, size) == (
+        images.digest(plain),
+        images.digest(target.read_bytes()),
+        len(plain),
+    )
+    with tarfile.open(target) as archive, tarfile.open(fileobj=io.BytesIO(plain)) as original:
+        assert [(entry.name, entry.isfifo(), entry.size) for entry in archive] == [
+            (entry.name, entry.ischr(), entry.size) for entry in original
+        ]
+    with pytest.raises(layers.Refused, match="expands to more than"):
+        layers.replace_devices(source, target, devices, len(plain) - 1)

@@ -80,14 +80,40 @@ async def test_nothing_outside_the_tree(tmp_path: Path) -> None:
     assert rootfs.is_dir()
 
 
-async def test_devices_are_removed(tmp_path: Path) -> None:
-    """Device nodes of an image do not reach the engine."""
+@pytest.mark.parametrize("compression", ["", "gzip", "zstd"])
+async def test_devices_are_removed(tmp_path: Path, compression: str) -> None:
+    """Device nodes are never made, nor what they hide or what is linked to them; named pipes stay."""
     device = images.link("sda", "", tarfile.BLKTYPE)
     device.devmajor, device.devminor = 8, 0
-    rootfs = await unpacked(tmp_path, Image([images.layer({"a": b""}, [device])]))
+    long = images.link("d" * 150, "", tarfile.CHRTYPE)
+    pipe = images.link("pipe", "", tarfile.FIFOTYPE)
+    linked = images.link("linked", "sda", tarfile.LNKTYPE)
+    layers = [
+        images.layer({"sda": b"hidden", "lower": b"1"}),
+        images.layer({"a": b"2" * 2000}, [device, pipe, long, linked]),
+        images.layer({"b": b"3"}),
+    ]
+    rootfs = await unpacked(tmp_path, Image(layers, compression=compression))
 
-    assert remove_devices(rootfs) == 1
-    assert [path.name for path in rootfs.iterdir()] == ["a"]
+    assert not [path for path in rootfs.iterdir() if path.is_block_device() or path.is_char_device()]
+    assert remove_devices(rootfs) == len((device, long, linked))
+    assert sorted(path.name for path in rootfs.iterdir()) == ["a", "b", "lower", "pipe"]
+    assert (rootfs / "a").read_bytes() == b"2" * 2000
+    assert (rootfs / "pipe").is_fifo()
+
+
+async def test_a_layer_with_devices_that_is_another(tmp_path: Path) -> None:
+    """A layer is held against the config's digest as it came, also where its devices are left out."""
+
+    class Liar(Image):
+        @property
+        def config(self) -> bytes:
+            return super().config.replace(
+                images.digest(self.layers[0]).encode(), images.digest(b"x").encode()
+            )
+
+    with pytest.raises(CommandError, match="cannot be unpacked"):
+        await unpacked(tmp_path, Liar([images.layer({}, [images.link("sda", "", tarfile.BLKTYPE)])]))
 
 
 async def test_size_is_bounded(tmp_path: Path) -> None:
