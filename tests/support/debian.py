@@ -29,7 +29,10 @@ DEPENDENCIES = (
 )
 """What all our packages depend on."""
 
-UNITS = ("tfd.service", "tfd@.service", "tfd-bind.socket", "tfd-bind@.service", "tflocation.service")
+UNITS = (
+    *("tfd.service", "tfd@.service", "tfd-bind.socket", "tfd-bind@.service"),
+    *("tflocation.service", "tflocation-web.socket", "tflocation-web@.service"),
+)
 """What a package installs; tfd.socket is an example."""
 
 COMFORTS = ("sudo", "man-db", "openssh-server")

@@ -5,12 +5,11 @@ import contextlib
 import logging
 import os
 import pwd
-import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from tflocation.web.launching import launch
 from tflocation.web.runtimeapi import RuntimeApi, RuntimeApiError
 from tflocation.web.settings import WebSettings
 from tflocation.web.sites import Files, Leaving, Order, Sites, backend_name, departures, orders
@@ -26,7 +25,6 @@ RELOADS: Final = 3
 """Times that it is told to reload where nothing comes of it within RELOAD_LIMIT seconds."""
 
 RELOAD_LIMIT: Final = 5.0
-STOP_LIMIT: Final = 5.0
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
 LONG_LIFE: Final = 60.0
@@ -180,55 +178,39 @@ class HAProxy:
 
     async def _run(self) -> None:
         """Run it once, to its end."""
-        program, setpriv = shutil.which("haproxy"), shutil.which("setpriv")
-        if program is None or setpriv is None:
-            raise OSError(0, "haproxy and setpriv are needed: apt install haproxy")
         async with self._lock:
             await asyncio.to_thread(self._write)
             self._leaving.clear()
             self._last_line = ""
-            environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
-            # The kernel ends it with us, also where we are killed; its workers end with it.
-            process = await asyncio.create_subprocess_exec(
-                *(setpriv, "--pdeathsig", "TERM", program, "-W", "-db", "-f", self._path("haproxy.cfg")),
-                *("-S", f"{self._path('master.sock')},mode,600"),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                env=environment,
-                start_new_session=True,
-            )
-        lines = asyncio.create_task(self._read(process))
+            launched = await launch(self._files.directory)
+        lines = asyncio.create_task(self._read(launched.errors))
         try:
-            await self._wait_ready(process)
-            while process.returncode is None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(SWEEP):
-                        await process.wait()
+            await self._wait_ready(lines)
+            while not lines.done():
+                await asyncio.wait({lines}, timeout=SWEEP)
                 if self._leaving:
                     async with self._lock:
                         await self._sweep()
         finally:
             self._running.clear()
-            await _end(process)
+            await launched.end()
             await lines
-            self._reason = f"HAProxy ended: {self._last_line or f'exit code {process.returncode}'}"
+            self._reason = f"HAProxy ended: {self._last_line or 'it did not say why'}"
 
-    async def _wait_ready(self, process: asyncio.subprocess.Process) -> None:
+    async def _wait_ready(self, lines: "asyncio.Task[None]") -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + START_LIMIT
-        while process.returncode is None and loop.time() < end:
+        while not lines.done() and loop.time() < end:
             async with self._lock:
-                if await self._api.process() is not None:
+                if (process := await self._api.process()) is not None:
                     await self._take()  # what was wanted after it was started
                     self._running.set()
-                    log.info("the web gateway runs", extra={"fields": {"pid": process.pid}})
+                    log.info("the web gateway runs", extra={"fields": {"pid": process}})
                     return
             await asyncio.sleep(POLL)
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        async for line in process.stderr:
+    async def _read(self, errors: asyncio.StreamReader) -> None:
+        async for line in errors:
             text = line.decode(errors="replace").strip()
             if "[ALERT]" not in text or "has no server available" in text:
                 # A server that fails or recovers by itself is told with the reason; the rest we did.
@@ -259,16 +241,6 @@ class HAProxy:
 
     def _path(self, name: str) -> str:
         return f"{self._files.directory}/{name}"
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(number)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_LIMIT):
-                    await process.wait()
 
 
 def _machine() -> Machine:

@@ -46,7 +46,7 @@ frontend web
 {binds}
     tcp-request connection track-sc0 src table clients
     tcp-request connection reject if {{ sc0_conn_cur gt {from_one} }}
-    http-request set-var(txn.name) req.hdr(host),field(1,:),lower,regsub(\\.$,)
+    http-request set-var(txn.name) req.hdr(host),field(1,:),lower,rtrim(.)
     http-request set-var(txn.backend) var(txn.name),map_str({backend_map})
     http-request return status 404 content-type text/plain string "no such name here\\n" unless \
 {{ var(txn.backend) -m found }}
