@@ -26,6 +26,10 @@ RUNTIME = (
     "RUNTIME_DIRECTORY",
     "where the sockets of the running service are, set by systemd; without it /run/{0}",
 )
+WEB = (
+    "TFLOCATION_WEB",
+    "the socket at which systemd starts HAProxy, set by tflocation.service; without it HAProxy is a child",
+)
 DAEMON = Beside(
     codes=tuple((str(code), text) for code, text in tfd.cli.CODES),
     also=("tfd.toml(5)", "tfd.service(8)", "tflocation(1)", "tf(1)"),
@@ -47,7 +51,7 @@ LOCATION = Beside(
     also=("tflocation.toml(5)", "tflocation.service(8)", "tfd(1)", "tf(1)"),
     signals=tflocation.cli.SIGNALS,
     files=unit_pages.files("tflocation"),
-    environment=tuple((name, text.format("tflocation")) for name, text in (STATE, RUNTIME)),
+    environment=tuple((name, text.format("tflocation")) for name, text in (STATE, RUNTIME, WEB)),
     examples=(
         ("tflocation invite my-vps", "Prints a line for `tfd join` or `tf init`, good once and for a day."),
         ("tflocation image add webapp.tar web", "Puts an image here, as `docker save` wrote it."),

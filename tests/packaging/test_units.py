@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.debian import TREE, install_programs, layered, shared
+from tests.support.acme_server import Ports, acme_server
+from tests.support.authority import Authority
+from tests.support.debian import TREE, WEB, install_programs, layered, shared
 from tests.support.knocking import knocking
 from tests.support.machine import Machine, booted
 from tests.support.waiting import wait_for
+from tflocation.web import store
+from tflocation.web.clusters import Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 LIMIT = 30.0
+WEB_LIMIT = 90.0
+APT_LIMIT = 120.0
 TFD = "tfd.service"
 IDLE = """
 [container.web]
@@ -343,3 +349,96 @@ def test_tflocation_waits_for_its_engine(machine: Machine, configured: bool) -> 
     assert knocks.refused == 0
     assert machine.run("systemctl", "stop", unit).returncode == 0
     assert machine.property(unit, "Result") == "success"
+
+
+OWN, FETCHED = "own.test", "fetched.test"
+WEB_CONFIG = """
+[web]
+acme_directory = "https://localhost:14000/dir"
+acme_email = "admin@own.test"
+acme_ca = "/etc/acme-ca.pem"
+"""
+APT = "DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends"
+
+
+@pytest.fixture
+def published(machine: Machine, tmp_path: Path) -> Iterator[Path]:
+    """The machine has two names to publish, one with a certificate of its own; gives who signed that.
+
+    An ACME server is in the machine's network.
+    """
+    done = machine.run("sh", "-c", f"{APT} install {' '.join(WEB)}", limit=APT_LIMIT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # That of Debian's package, which has nothing to do with it.
+    assert machine.run("systemctl", "disable", "--now", "haproxy").returncode == 0
+    authority = Authority()
+    known = machine.root / "etc/own-ca.pem"
+    known.write_bytes(authority.certificate)
+    clusters = [
+        Cluster("alice", "1", "s", OWN, (), certificate=b"".join(reversed(authority.issue(OWN)))),
+        Cluster("alice", "2", "s", FETCHED, ()),
+    ]
+    state = machine.root / "var/lib/tflocation"
+    (state / "web").mkdir(mode=0o700, parents=True, exist_ok=True)
+    store.save(state / "web/clusters.json", clusters)
+    configure(machine, WEB_CONFIG, "tflocation.toml")
+    (machine.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    within = ("nsenter", "-t", str(machine.leader), "-n")
+    ports = Ports(acme=14000, management=15000, dns=53, http=80, https=443)
+    life = 86400
+    with acme_server(tmp_path, ports, "127.0.0.1", life, partial(accepts, machine), within) as root:
+        shutil.copy(root, machine.root / "etc/acme-ca.pem")
+        yield known
+    machine.run("systemctl", "stop", "tflocation.service")
+    (machine.root / "etc/tflocation.toml").unlink()
+    shutil.rmtree(state)
+
+
+def answer(machine: Machine, url: str, *options: str) -> str:
+    """Give the status that a page has, "000" where it cannot be asked for."""
+    name = url.split("/")[2]
+    hosts = [f"--resolve={name}:{port}:127.0.0.1" for port in (80, 443)]
+    command = ("curl", "--silent", "--max-time", "10", "--output", "/dev/null", "--write-out", "%{http_code}")
+    return machine.run(*command, *hosts, *options, url).stdout
+
+
+def haproxies(machine: Machine) -> list[str]:
+    """Give the users as whom HAProxy runs."""
+    return sorted(set(machine.run("ps", "-C", "haproxy", "-o", "user=").stdout.split()))
+
+
+def test_the_web_is_served_from_the_sandbox(machine: Machine, published: Path) -> None:
+    """HAProxy serves names with their certificates, and lego fetches one; both end with tflocation."""
+    unit = "tflocation.service"
+    start(machine, unit)
+    without_containers, elsewhere = "503", "307"
+    trusted = ("--cacert", f"/etc/{published.name}")
+    wait_for(
+        lambda: answer(machine, f"https://{OWN}/", *trusted) == without_containers,
+        LIMIT,
+        "the name with a certificate",
+    )
+    assert haproxies(machine) == ["haproxy", "root"]
+    assert answer(machine, f"http://{OWN}/") == elsewhere
+    wait_for(
+        lambda: answer(machine, f"https://{FETCHED}/", "--insecure") == without_containers,
+        WEB_LIMIT,
+        "the name whose certificate is fetched",
+    )
+    assert any("certificate fetched" in line for line in last_lines(machine, unit))
+
+    assert machine.run("systemctl", "restart", unit).returncode == 0
+    wait_for(
+        lambda: answer(machine, f"https://{FETCHED}/", "--insecure") == without_containers,
+        LIMIT,
+        "the name after a restart",
+    )
+    machine.run("systemctl", "kill", "--kill-whom=all", "--signal=KILL", unit)
+    wait_for(lambda: machine.property(unit, "NRestarts") == "1", LIMIT, "the restart after kill -9")
+    wait_for(
+        lambda: answer(machine, f"https://{OWN}/", *trusted) == without_containers,
+        LIMIT,
+        "the name after kill -9",
+    )
+    assert machine.run("systemctl", "stop", unit).returncode == 0
+    wait_for(lambda: not haproxies(machine), LIMIT, "the end of HAProxy")

@@ -29,6 +29,9 @@ DEPENDENCIES = (
 )
 """What all our packages depend on."""
 
+WEB = ("haproxy", "lego")
+"""What a location with the table [web] needs besides."""
+
 UNITS = (
     *("tfd.service", "tfd@.service", "tfd-bind.socket", "tfd-bind@.service"),
     *("tflocation.service", "tflocation-web.socket", "tflocation-web@.service"),
@@ -66,7 +69,7 @@ def build_bare(release: Release, root: Path) -> None:
             # The lists and the archives stay, so that the machine installs without a network.
             *("--skip=cleanup/apt", '--customize-hook=chroot "$1" apt-get clean'),
             f"--customize-hook={apt} --install-recommends {' '.join(SMALL)}",
-            f"--customize-hook={apt} {' '.join(DEPENDENCIES + COMFORTS)}",
+            f"--customize-hook={apt} {' '.join(DEPENDENCIES + WEB + COMFORTS)}",
             *("--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/doc/*"),
             *("--dpkgopt=path-exclude=/usr/share/locale/*", release.codename, os.fspath(root)),
             f"deb [signed-by={KEYRING}] {_mirror()} {release.codename} main",

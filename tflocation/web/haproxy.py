@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from tflocation.web.launching import launch
+from tflocation.web.launching import SOCKET, launch
 from tflocation.web.runtimeapi import RuntimeApi, RuntimeApiError
 from tflocation.web.settings import WebSettings
 from tflocation.web.sites import Files, Leaving, Order, Sites, backend_name, departures, orders
@@ -182,7 +182,7 @@ class HAProxy:
             await asyncio.to_thread(self._write)
             self._leaving.clear()
             self._last_line = ""
-            launched = await launch(self._files.directory)
+            launched = await launch(self._files.directory, os.environ.get(SOCKET, ""))
         lines = asyncio.create_task(self._read(launched.errors))
         try:
             await self._wait_ready(lines)

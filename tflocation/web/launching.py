@@ -32,15 +32,16 @@ class Launched(Protocol):
         """End it, and wait for that."""
 
 
-async def launch(directory: str) -> Launched:
+async def launch(directory: str, address: str) -> Launched:
     """Start HAProxy in master-worker mode with the haproxy.cfg of a directory.
 
-    However this process ends, HAProxy ends with it. Raises OSError.
+    `address` is the value of SOCKET, "" to have it as a child. However this process ends, HAProxy does too.
+    Raises OSError.
     """
     program, setpriv = shutil.which("haproxy"), shutil.which("setpriv")
     if program is None or setpriv is None:
         raise OSError(0, "haproxy and setpriv are needed: apt install haproxy")
-    if address := os.environ.get(SOCKET):
+    if address:
         return await _through_unit(address)
     # The kernel ends it with us, also where we are killed; its workers end with it.
     process = await asyncio.create_subprocess_exec(

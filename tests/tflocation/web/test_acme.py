@@ -1,22 +1,22 @@
 """Certificates from an ACME server: a real one (pebble), asked by lego, its proofs coming in over HAProxy."""
 
 import asyncio
-import json
 import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.acme_server import Ports, acme_server
 from tests.support.authority import Authority
 from tests.support.memory_engine import MemoryEngine
 from tests.support.product import free_port
 from tests.support.waiting import wait_for
-from tests.support.web_parts import HOST, LIMIT, ask, listens, running
+from tests.support.web_parts import HOST, LIMIT, ask, listens
 from tflocation.inventory import Inventory
 from tflocation.values import Address
 from tflocation.web.clusters import Cluster
@@ -34,7 +34,6 @@ LIFE = 8
 class Parts:
     """An ACME server, and what it wants to find."""
 
-    directory: Path
     url: str
     ca: Path
     http: int
@@ -45,35 +44,9 @@ class Parts:
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     """A pebble that resolves every name under .test to this machine."""
     directory = tmp_path_factory.mktemp("pebble")
-    authority = Authority()
-    (directory / "ca.pem").write_bytes(authority.certificate)
-    certificate, key = authority.files(directory, "localhost")
-    dns, port, http, https = (free_port() for _ in range(4))
-    configuration = {
-        "listenAddress": f"127.0.0.1:{port}",
-        "managementListenAddress": f"127.0.0.1:{free_port()}",
-        "certificate": str(certificate),
-        "privateKey": str(key),
-        "httpPort": http,
-        "tlsPort": https,
-        "ocspResponderURL": "",
-        "certificateValidityPeriod": LIFE,
-    }
-    (directory / "pebble.json").write_text(json.dumps({"pebble": configuration}))
-    dnsmasq = ("dnsmasq", "-k", "-C", "/dev/null", "-p", str(dns), "--listen-address=127.0.0.1")
-    with ExitStack() as stack:
-        stack.enter_context(
-            running(*dnsmasq, "--bind-interfaces", "--no-resolv", f"--address=/test/{HOST}", "--user=root")
-        )
-        stack.enter_context(
-            running(
-                *("pebble", "-config", directory / "pebble.json", "-dnsserver", f"127.0.0.1:{dns}"),
-                PEBBLE_VA_NOSLEEP="1",
-                PEBBLE_WFE_NONCEREJECT="0",
-            )
-        )
-        wait_for(lambda: listens("127.0.0.1", port), LIMIT, "pebble")
-        yield Parts(directory, f"https://localhost:{port}/dir", directory / "ca.pem", http, https)
+    ports = Ports(*(free_port() for _ in range(5)))
+    with acme_server(directory, ports, HOST, LIFE, lambda port: listens("127.0.0.1", port)) as root:
+        yield Parts(f"https://localhost:{ports.acme}/dir", root, ports.http, ports.https)
 
 
 @asynccontextmanager
