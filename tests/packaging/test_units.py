@@ -397,7 +397,7 @@ def published(machine: Machine, tmp_path: Path) -> Iterator[Path]:
 def answer(machine: Machine, url: str, *options: str) -> str:
     """Give the status that a page has, "000" where it cannot be asked for."""
     name = url.split("/")[2]
-    hosts = [f"--resolve={name}:{port}:127.0.0.1" for port in (80, 443)]
+    hosts = [word for port in (80, 443) for word in ("--resolve", f"{name}:{port}:127.0.0.1")]
     command = ("curl", "--silent", "--max-time", "10", "--output", "/dev/null", "--write-out", "%{http_code}")
     return machine.run(*command, *hosts, *options, url).stdout
 

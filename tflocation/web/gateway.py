@@ -56,9 +56,9 @@ class Gateway:
         for directory in self._directories:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._clusters = Clusters(store.load(self._file))
-        self._proxy.start(self._wanted({}))
         self._acme.start()
         self._acme.wanted(self._clusters.all())
+        self._proxy.start(self._wanted({}))  # with the certificates that are kept
 
     async def close(self) -> None:
         """End HAProxy and what runs beside it; what is published is kept for the next start."""
