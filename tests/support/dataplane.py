@@ -23,7 +23,7 @@ from tflocation.channels import ChannelServer
 from tflocation.tickets import Grant, PortTarget, Tickets
 
 T = TypeVar("T")
-LIMIT = 10.0
+LIMIT = 30.0
 ACCOUNT = "account"
 
 

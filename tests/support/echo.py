@@ -6,7 +6,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-LIMIT = 10.0
+LIMIT = 30.0
 
 
 class EchoServer:

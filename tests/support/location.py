@@ -20,7 +20,7 @@ from tflocation.values import Address
 
 LOOPBACK = Address("127.0.0.1", 0)
 DIGEST = "sha256:" + "1" * 64
-START_LIMIT = 10.0
+START_LIMIT = 30.0
 
 
 class MemoryLocation:

@@ -14,7 +14,7 @@ from tests.support.waiting import wait_for
 
 BOOT_LIMIT = 60.0
 COMMAND_LIMIT = 60
-CLEAN_LIMIT = 10.0
+CLEAN_LIMIT = 30.0
 _NUMBERS = itertools.count(1)
 
 

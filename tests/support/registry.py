@@ -40,7 +40,7 @@ class Registry:
         try:
             connection.request("GET", "/v2/")
             return connection.getresponse().status in (200, 401)
-        except ConnectionRefusedError:
+        except OSError:
             return False
         finally:
             connection.close()

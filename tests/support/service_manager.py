@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-LIMIT = 10.0
+LIMIT = 30.0
 _MOST = 253
 _STOP = b"X_STOP=1"
 

@@ -18,6 +18,7 @@ from tfd.protocol.keys import generate
 from tfd.status import StatusError, ask
 
 WEB = '[container.web]\nimage = "nginx"\n'
+LIMIT = 30.0
 
 
 def listener(port: int, container: str = "web") -> str:
@@ -34,7 +35,7 @@ def status(daemon: Daemon) -> dict[str, Any] | None:
     return answer
 
 
-def wait_status(daemon: Daemon, path: str, value: object, limit: float = 20.0) -> dict[str, Any]:
+def wait_status(daemon: Daemon, path: str, value: object, limit: float = LIMIT) -> dict[str, Any]:
     """Wait until the status document has the value at a path such as "locations.0.connected"."""
 
     def found() -> dict[str, Any] | None:
@@ -52,7 +53,7 @@ def wait_status(daemon: Daemon, path: str, value: object, limit: float = 20.0) -
     return answer
 
 
-def wait_log(daemon: Daemon, text: str, limit: float = 20.0) -> None:
+def wait_log(daemon: Daemon, text: str, limit: float = LIMIT) -> None:
     """Wait until a line of the log has the text."""
     wait_for(lambda: any(text in line for line in daemon.lines()), limit, f"{text!r} in {daemon.log}")
 
@@ -163,10 +164,10 @@ def test_an_unreachable_location_is_told_once_and_waited_for(daemon: Daemon) -> 
         accounts = dict(peer.accounts)
     daemon.start()
     wait_log(daemon, "location peer is not connected")
-    wait_for(lambda: is_listening(listening), 10, "the listener")
+    wait_for(lambda: is_listening(listening), LIMIT, "the listener")
     with LocationPeer(pair=pair, port=port) as peer:
         peer.accounts.update(accounts)
-        wait_status(daemon, "locations.0.connected", True, 10)
+        wait_status(daemon, "locations.0.connected", True)
     told = [line for line in daemon.lines() if "is not connected" in line]
 
     assert len(told) == 1
@@ -181,7 +182,7 @@ def test_a_reload_takes_what_changed(daemon: Daemon, peer: LocationPeer) -> None
     wait_status(daemon, "ready", True)
     daemon.configure(WEB + listener(new))
     daemon.reload()
-    wait_for(lambda: is_listening(new), 10, "the new listener")
+    wait_for(lambda: is_listening(new), LIMIT, "the new listener")
 
     assert not is_listening(old)
     assert len(peer.called("container.create")) == 1
@@ -258,7 +259,7 @@ def test_a_silent_path_is_noticed_and_healed(daemon: Daemon, peer: LocationPeer,
         path.hole(to_server=direction == "both")
         wait_status(daemon, "locations.0.connected", False, 10)
         path.heal()
-        wait_status(daemon, "locations.0.connected", True, 10)
+        wait_status(daemon, "locations.0.connected", True)
 
         assert len(peer.called("container.create")) == 1
 
@@ -279,7 +280,7 @@ def test_dropped_packets_are_noticed_and_healed(tmp_path: Path) -> None:
                 cable.cut(direction)
                 wait_status(daemon, "locations.0.connected", False, 10)
                 cable.heal()
-                wait_status(daemon, "locations.0.connected", True, 10)
+                wait_status(daemon, "locations.0.connected", True)
         finally:
             daemon.stop()
 
@@ -300,8 +301,8 @@ def test_a_location_that_was_restarted_is_found_again(daemon: Daemon) -> None:
     with LocationPeer(pair=pair, port=port) as peer:
         peer.containers.update(containers)
         peer.accounts.update(accounts)
-        wait_status(daemon, "locations.0.connected", True, 10)
-        wait_for(lambda: peer.called("health.watch"), 10, "the health to be watched again")
+        wait_status(daemon, "locations.0.connected", True)
+        wait_for(lambda: peer.called("health.watch"), LIMIT, "the health to be watched again")
 
         assert peer.called("container.create") == []
 

@@ -19,7 +19,7 @@ from tflocation.engines.interface import State
 from tflocation.limits import MIB, Limits
 from tflocation.sessions import WINDOW
 
-LIMIT = 10.0
+LIMIT = 30.0
 TCP_PROBE = {"kind": "tcp", "port": 1, "interval": 0.2, "timeout": 1.0, "rise": 1, "fall": 2}
 
 

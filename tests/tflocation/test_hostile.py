@@ -15,7 +15,7 @@ from tfd.protocol.keys import generate
 from tfd.protocol.messages import Kind, Message, encode
 from tfd.protocol.session import State as SessionState
 
-LIMIT = 10.0
+LIMIT = 30.0
 
 
 class TestHostile:

@@ -200,4 +200,4 @@ def test_a_moved_directory_is_an_account(user: User, tmp_path: Path, monkeypatch
     shutil.copytree(user.home / ".20ft", tmp_path / ".20ft")
     monkeypatch.setenv("HOME", str(tmp_path))
     with Session(quiet=True) as session:
-        assert wait_for(lambda: session.nodes, 10, "nodes")
+        assert wait_for(lambda: session.nodes, 30, "nodes")

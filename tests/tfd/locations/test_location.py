@@ -111,7 +111,7 @@ def test_an_answer_never_comes_within_its_request(peer: LocationPeer) -> None:
             asking.append(number)
             place.location.link.request("node.list", {}, 10, lambda _: answered.append(bool(asking)))
             asking.clear()
-            wait_for(partial(_was_asked, peer, number), 10, "the request")
+            wait_for(partial(_was_asked, peer, number), 30, "the request")
         place.until(lambda: len(answered) == 50, "all answers")
 
         assert not any(answered)

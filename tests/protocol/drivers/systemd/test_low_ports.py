@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tfd.protocol.drivers.systemd.low_ports import ask, serve
 
-LIMIT = 10.0
+LIMIT = 30.0
 HOSTS = st.one_of(st.sampled_from(["127.0.0.1", "::1", "localhost", "", "0.0.0.0/0"]), st.text(max_size=20))
 PORTS = st.one_of(st.sampled_from(["0", "1024", "65536", "-1", "²", "1e2", "00080"]), st.text(max_size=6))
 
