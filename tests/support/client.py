@@ -134,8 +134,17 @@ class Client:
         return number
 
     def answer(self, number: int, limit: float = LIMIT) -> dict[str, Any]:
-        """Wait for the answer to a request. Raises CommandError as the location answered."""
-        self.until(lambda: number in self._answers, limit, f"the answer to request {number}")
+        """Wait for the answer to a request. Raises CommandError as the location answered.
+
+        Comes back where it was lost meanwhile, as every client does: beats of a busy machine may be late.
+        """
+
+        def answered() -> bool:
+            if self._socket is not None and self.session.state is State.DISCONNECTED:
+                self.connect()
+            return number in self._answers
+
+        self.until(answered, limit, f"the answer to request {number}")
         answer = self._answers.pop(number)
         if isinstance(answer, Failed):
             raise CommandError(answer.code, answer.message)
