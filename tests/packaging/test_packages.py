@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +19,8 @@ pytestmark = pytest.mark.slow
 LIMIT = 240
 NAMES = ("python3-tfd-protocol", "python3-tfnz", "tfd", "tflocation")
 MODULES = "./usr/lib/python3/dist-packages/"
+PRIVATE = "./usr/share/tfd/"
+"""Where the daemon's own modules are."""
 DEBIAN = {
     "aiohttp": "python3-aiohttp",
     "asyncssh": "python3-asyncssh",
@@ -84,7 +86,7 @@ def test_every_override_has_its_reason() -> None:
 
 
 def test_a_file_is_in_one_package(packages: Path) -> None:
-    """Each part of tfd/ as well, which two packages share."""
+    """The daemon has its own copy of the protocol: one file is all that the small box installs."""
     owners: dict[str, str] = {}
     for name in NAMES:
         for file in files(packages, name):
@@ -92,13 +94,19 @@ def test_a_file_is_in_one_package(packages: Path) -> None:
             owners[file] = name
 
     assert owners[f"{MODULES}tfd/__init__.py"] == "python3-tfd-protocol"
-    assert owners[f"{MODULES}tfd/daemon.py"] == "tfd"
-    wrong = [
-        file
-        for file, owner in owners.items()
-        if file.startswith(f"{MODULES}tfd/protocol/") and owner != "python3-tfd-protocol"
-    ]
-    assert wrong == []
+    assert owners[f"{PRIVATE}tfd/daemon.py"] == "tfd"
+    shared = {file.removeprefix(MODULES) for file in owners if file.startswith(f"{MODULES}tfd/")}
+    assert shared == {
+        "tfd/__init__.py",
+        "tfd/py.typed",
+        *(file for file in private(owners) if file.startswith("tfd/protocol/")),
+    }
+    assert shared < private(owners)
+
+
+def private(paths: Iterable[str]) -> set[str]:
+    """Those of the daemon's own modules, without their directory."""
+    return {path.removeprefix(PRIVATE) for path in paths if path.startswith(PRIVATE)}
 
 
 def test_each_package_has_its_part(packages: Path) -> None:
@@ -147,13 +155,14 @@ def test_programs_import_nothing_for_their_start(packages: Path, tmp_path: Path)
 
 
 def test_parts_of_one_version_go_together(packages: Path) -> None:
-    """The protocol is asked for in the version of the programs, and nobody else's part is."""
+    """Who shares the protocol asks for it in its own version; the daemon asks for none of our packages."""
     version = run("dpkg-deb", "--field", package(packages, "tfd"), "Version").strip()
-    for name in set(NAMES) - {"python3-tfd-protocol"}:
+    for name in ("tflocation", "python3-tfnz"):
         asked = depends(packages, name)
         assert asked["python3-tfd-protocol"] == f"= {version}"
         assert asked.keys() & set(NAMES) == {"python3-tfd-protocol"}
-    assert depends(packages, "python3-tfd-protocol").keys() & set(NAMES) == set()
+    for name in ("tfd", "python3-tfd-protocol"):
+        assert depends(packages, name).keys() & set(NAMES) == set()
 
 
 def imported(directory: Path) -> Iterator[str]:
@@ -171,7 +180,8 @@ def test_what_is_imported_is_depended_upon(packages: Path, tmp_path: Path, name:
     """A package that is installed alone runs; what another package brings in is not relied upon."""
     run("dpkg-deb", "--extract", package(packages, name), tmp_path)
     own = {"python3-tfd-protocol": "tfd", "python3-tfnz": "tfnz"}.get(name, name)
-    wanted = {DEBIAN[module] for module in imported(tmp_path / MODULES) if module != own}
+    modules = tmp_path / (PRIVATE if name == "tfd" else MODULES)
+    wanted = {DEBIAN[module] for module in imported(modules) if module != own}
 
     assert wanted <= depends(packages, name).keys()
 

@@ -59,16 +59,10 @@ class House:
 
     def install(self, packages: Path, *options: str) -> None:
         """Install packages of another version of tfd."""
-        for package in packages.glob("*.deb"):
+        for package in packages.glob("tfd_*.deb"):
             (self.box.machine.root / "root" / package.name).write_bytes(package.read_bytes())
-        names = [
-            f"/root/{path.name}"
-            for name in ("tfd", "python3-tfd-protocol")
-            for path in packages.glob(f"{name}_*.deb")
-        ]
-        self.box.root(
-            f"DEBIAN_FRONTEND=noninteractive apt-get --yes {' '.join(options)} install {' '.join(names)}"
-        )
+        names = " ".join(f"/root/{path.name}" for path in packages.glob("tfd_*.deb"))
+        self.box.root(f"DEBIAN_FRONTEND=noninteractive apt-get --yes {' '.join(options)} install {names}")
 
     def wait_ready(self) -> None:
         """Wait until tfd serves."""
