@@ -18,25 +18,26 @@ from pathlib import Path
 
 from bench.chain import row
 from tests.support import peer_image
-from tests.support.debian import BOOKWORM, NEWER, build_bare, build_packages, install_packages, layered
+from tests.support.debian import BOOKWORM, build_bare, build_packages, install_packages, layered
 from tests.support.house import House, house, loaded, under
 from tests.support.load_generator import Report
 from tflocation.development import PrivateEngine
 
 Action = Callable[[], None]
+FIRST = "first"
+UPGRADES = ("999.0", "999.1", "999.2")
+"""Versions that come after the first, and after one another."""
 
 
-def troubles(running: House, older: Path, newer: Path, short: bool) -> Iterator[tuple[str, Action, int]]:
+def troubles(running: House, built: Path, short: bool) -> Iterator[tuple[str, Action, int]]:
     """Give what is done, with its name and how often."""
-    upgrade = partial(running.install, newer)
-    downgrade = partial(running.install, older, "--allow-downgrades")
+    downgrade = partial(running.install, built / FIRST, "--allow-downgrades")
     many = 2 if short else 10
     yield "systemctl restart tfd", running.restart, many
     yield "systemctl reload tfd", running.reload, many
-    yield "upgrade of the package", upgrade, 1
-    yield "downgrade of the package", downgrade, 1
-    yield "upgrade of the package, again", upgrade, 1
-    yield "the same version again", partial(running.install, newer, "--reinstall"), 1
+    for version in UPGRADES:
+        yield f"upgrade of the package to {version}", partial(running.install, built / version), 1
+    yield "downgrade of the package to the first", downgrade, 1
     yield "systemctl restart tflocation", running.restart_location, 1 if short else 5
     yield "kill -9 of tfd", running.kill, 1
     yield "tfd hangs (SIGSTOP, watchdog)", running.freeze, 1
@@ -55,10 +56,11 @@ def built(directory: Path) -> Iterator[House]:
     """Build all that is needed, and run it."""
     bare = directory / "bare"
     build_bare(BOOKWORM, bare)
-    build_packages(directory / "older")
-    build_packages(directory / "newer", NEWER)
+    build_packages(directory / FIRST)
+    for version in UPGRADES:
+        build_packages(directory / version, version)
     with layered((bare,), directory / "packaged") as root:
-        install_packages(root, directory / "older")
+        install_packages(root, directory / FIRST)
     (directory / "image").mkdir()
     peer_image.build(directory / "peer.tar", directory / "image")
     layers = (directory / "packaged" / "changes", bare)
@@ -84,9 +86,7 @@ def main() -> None:
             print(f"{options.connections} connections both ways, {options.new:g} new ones a second")
             row("", "opened", "refused", "broken", "wrong", "longest gap", "longest new")
             with loaded(options.connections, options.new, options.kilobytes * 1000) as load:
-                for what, action, times in troubles(
-                    running, directory / "older", directory / "newer", options.short
-                ):
+                for what, action, times in troubles(running, directory, options.short):
                     running.wait_ready()
                     seen = under(load, action, times)
                     show(what, times, seen)
