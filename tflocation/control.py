@@ -16,6 +16,7 @@ import zmq
 
 from tfd.protocol.channel import available_ciphers
 from tfd.protocol.commands import Role
+from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.errors import Code
 from tfd.protocol.keys import KeyPair
 from tfd.protocol.logged import Kind
@@ -42,7 +43,7 @@ from tflocation.logs import RateLimited, told
 from tflocation.monitor import Monitor
 from tflocation.probes import MAX_CONCURRENT
 from tflocation.sessions import DETACHED_LIFE, Registry, Session
-from tflocation.sockets import Context, Drain, bind, make_router, property_of
+from tflocation.sockets import Context, Drain, listen, make_router, property_of, serve
 from tflocation.values import Address
 from tflocation.watching import Told
 from tflocation.zap import ZapHandler
@@ -79,10 +80,18 @@ class Control:
         self._monitor = Monitor(self._router, self._count)
         self._drains: list[Drain] = []
         self._loaded = False
+        self._kept: KeptListeners | None = None
+        self._name = ""
 
-    def start(self, address: Address) -> int:
-        """Bind and serve; gives the port. Raises zmq.ZMQError or OSError where it cannot be bound."""
-        port = bind(self._router, address)
+    def start(self, address: Address, kept: KeptListeners | None = None) -> int:
+        """Bind and serve; gives the port. Raises zmq.ZMQError or OSError where it cannot be bound.
+
+        With `kept`, the listening socket outlives the process, and that of the process before is taken over.
+        """
+        self._kept = kept
+        listening, self._name = listen(address, kept)
+        with listening:
+            port = serve(self._router, listening)
         self._drains = [
             Drain(self._router, self._take),
             Drain(self._zap.socket, self._zap.drain),
@@ -90,8 +99,14 @@ class Control:
         ]
         return port
 
+    def leave(self) -> None:
+        """Have `close` leave the listening socket to the next process, where clients then wait."""
+        self._name = ""
+
     def close(self) -> None:
         """End all sessions and close the socket. Clients notice by their heartbeats and come back."""
+        if self._kept is not None and self._name:
+            self._kept.forget(self._name)
         if self._timer is not None:
             self._timer.cancel()
         for session in self._registry.all():

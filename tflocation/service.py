@@ -200,11 +200,7 @@ class Service:
                 self._services.web.start()
         except OSError as error:
             raise StartError(str(error)) from error
-        await self._listen_channels(config.channel_listen)
-        try:
-            self.port = self._control.start(config.listen)
-        except (OSError, zmq.ZMQError) as error:
-            raise StartError(f"cannot listen on {config.listen}: {error.strerror or error}") from error
+        await self._listen(config.listen, config.channel_listen)
         ports = {"control": self.port, "channels": self._services.channel_port}
         log.info("listening", extra=told(logged.SERVING, **ports, name=config.name))
         self._pulse()
@@ -233,16 +229,19 @@ class Service:
         ]
         return "; ".join(part for part in parts if part)
 
-    async def _listen_channels(self, address: Address) -> None:
-        """Listen on the channel port, and go on with the channels of the process before."""
+    async def _listen(self, control: Address, channels: Address) -> None:
+        """Listen on both ports, and go on with the channels of the process before."""
         services, inherited = self._services, self._inherited
         kept = KeptListeners(inherited, self._notifier)
+        address = channels
         try:
-            await services.channels.start(address.host, address.port, kept)
-        except OSError as error:
+            await services.channels.start(channels.host, channels.port, kept)
+            services.channel_port = services.channels.ports[0]
+            address = control
+            self.port = self._control.start(control, kept)
+        except (OSError, zmq.ZMQError) as error:
             kept.close()
             raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
-        services.channel_port = services.channels.ports[0]
         for before in kept.take_rest():
             before.socket.close()
             kept.forget(before.name)
@@ -266,6 +265,7 @@ class Service:
         if self._is_kept and (self._leaving or not self._is_ready):
             now = asyncio.get_running_loop().time()
             handover.leave(self._services.channels, self._services.tickets, self._notifier, now)
+            self._control.leave()
         self._runtime.close()
         self._control.close()
         self._services.channels.close()

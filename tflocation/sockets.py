@@ -1,6 +1,7 @@
 """The ZeroMQ sockets of the service and how the event loop reads them."""
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 import zmq
 
+from tfd.protocol.drivers.systemd.listeners import KeptListeners, SocketName
 from tfd.protocol.keys import KeyPair, z85_encode
 from tfd.protocol.messages import MAX_MESSAGE
 from tflocation.values import Address
@@ -50,7 +52,6 @@ def make_router(context: Context, keys: KeyPair) -> zmq.Socket[bytes]:
         zmq.LINGER: 0,
         zmq.IPV6: 1,
         zmq.HANDSHAKE_IVL: HANDSHAKE_LIMIT,
-        zmq.BACKLOG: socket.SOMAXCONN,
         # The session's heartbeats notice a silent client; these close the dead TCP connection below it.
         zmq.HEARTBEAT_IVL: 5000,
         zmq.HEARTBEAT_TIMEOUT: 15000,
@@ -60,24 +61,66 @@ def make_router(context: Context, keys: KeyPair) -> zmq.Socket[bytes]:
     return router
 
 
-def bind(router: zmq.Socket[bytes], address: Address) -> int:
-    """Bind the socket and give its port.
+def listen(address: Address, kept: KeptListeners | None) -> tuple[socket.socket, str]:
+    """Give a listening socket, and its name in the service manager's store, "" without `kept`.
 
-    An empty host is all addresses of both families, or of IPv4 where the machine has no IPv6.
-    Raises zmq.ZMQError and, for a host name that is not known, OSError.
+    An empty host is all addresses of both families, or of IPv4 where the machine has no IPv6. With `kept`
+    the socket of the process before is taken over, and a new one outlives this process. Raises OSError.
     """
+    for family, name in _names(address):
+        before = kept.find(family, name) if kept is not None else None
+        if before is not None:
+            return before.socket, before.name
+    listening = _bound(address)
+    try:
+        listening.setblocking(False)
+        listening.listen(socket.SOMAXCONN)
+        return listening, kept.keep(listening) if kept is not None else ""
+    except OSError:
+        listening.close()
+        raise
+
+
+def serve(router: zmq.Socket[bytes], listening: socket.socket) -> int:
+    """Have the ROUTER accept on a listening socket, which is ZeroMQ's from then on; give the port.
+
+    Raises zmq.ZMQError.
+    """
+    port = int(listening.getsockname()[1])
+    # ZMQ_USE_FD (zmq_setsockopt(3)): the address of zmq_bind(3) is then only looked at for its form.
+    router.setsockopt(zmq.USE_FD, listening.fileno())
+    router.bind(f"tcp://*:{port}")
+    listening.detach()
+    return port
+
+
+def _names(address: Address) -> list[tuple[int, SocketName]]:
+    """Give the families and addresses to try, the best first. Raises OSError for a host that is not known."""
     if address.host:
-        hosts = [_numeric(address.host, address.port)]
-    else:
-        hosts = ["[::]", "0.0.0.0"] if socket.has_ipv6 else ["0.0.0.0"]  # noqa: S104 - asked for
-    for host in hosts:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        return [(found[0], found[4])]
+    both: list[tuple[int, SocketName]] = [(socket.AF_INET6, ("::", address.port, 0, 0))] * socket.has_ipv6
+    return [*both, (socket.AF_INET, ("0.0.0.0", address.port))]  # noqa: S104 - asked for
+
+
+def _bound(address: Address) -> socket.socket:
+    names = _names(address)
+    for family, name in names:
+        bound: socket.socket | None = None
         try:
-            router.bind(f"tcp://{host}:{address.port or '*'}")
-            break
-        except zmq.ZMQError as error:
-            if error.errno == zmq.EADDRINUSE or host == hosts[-1]:
+            bound = socket.socket(family, socket.SOCK_STREAM)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            bound.bind(name)
+        except OSError as error:
+            if bound is not None:
+                bound.close()
+            if error.errno == errno.EADDRINUSE or (family, name) == names[-1]:
                 raise
-    return int(router.getsockopt_string(zmq.LAST_ENDPOINT).rsplit(":", 1)[1])
+        else:
+            return bound
+    raise AssertionError("there is an address to try")
 
 
 def property_of(frame: zmq.Frame, name: str) -> str:
@@ -86,12 +129,6 @@ def property_of(frame: zmq.Frame, name: str) -> str:
         return str(frame.get(name))  # type: ignore[arg-type] # its stub knows numbers alone
     except (zmq.ZMQError, UnicodeDecodeError):
         return ""
-
-
-def _numeric(host: str, port: int) -> str:
-    """Give the first address of a host as ZeroMQ takes it; it would look up interfaces, not names."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return f"[{found[4][0]}]" if found[0] == socket.AF_INET6 else str(found[4][0])
 
 
 class Handshakes:

@@ -38,6 +38,7 @@ class Stage:
     manager: ServiceManager
     daemon: Daemon
     stack: ExitStack
+    control: int
 
     def serve(self, port: int, to: int) -> None:
         """Have the daemon lead a port here to one of the container."""
@@ -113,7 +114,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         daemon = Daemon(tmp_path / "here")
         daemon.prefix = here.prefix()
         stack.callback(daemon.stop)
-        made = Stage(location, manager, daemon, stack)
+        made = Stage(location, manager, daemon, stack, port)
         made.begin()
         expires = int(time.time() + 3600)
         daemon.join(format_invite(Invite("home", "127.0.0.1", port, public, token, expires)))
@@ -243,6 +244,21 @@ def test_after_a_crash_the_channel_port_still_takes_connections(stage: Stage) ->
     stage.begin()
 
     assert receive_exactly(waiting, 8) == b"patience"
+
+
+@pytest.mark.parametrize("end", ["restart", "crash"])
+def test_the_control_port_takes_connections_meanwhile(stage: Stage, end: str) -> None:
+    """A client that comes between two processes waits for the next one, and is not refused."""
+    if end == "restart":
+        stage.leave()
+    else:
+        stage.location.kill()
+        stage.manager.told.clear()
+    waiting = stage.connect(stage.control)
+    stage.begin()
+
+    # The greeting of ZMTP 3 (https://rfc.zeromq.org/spec/23/, "signature").
+    assert receive_exactly(waiting, 1) == b"\xff"
 
 
 def test_a_stop_ends_channels_and_the_port(stage: Stage) -> None:

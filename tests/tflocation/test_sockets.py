@@ -1,9 +1,35 @@
-"""Which connections ended without a handshake, by what libzmq reports of the others."""
+"""Where the control socket listens, and which connections ended without a handshake."""
 
+import socket
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflocation.sockets import Handshakes
+from tests.support.product import free_port
+from tflocation.sockets import Handshakes, listen
+from tflocation.values import Address
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_an_empty_host_is_all_addresses_of_both_families(host: str) -> None:
+    """IPv4's clients come to the same socket as those of IPv6."""
+    listening, name = listen(Address("", 0), None)
+    with listening, socket.create_connection((host, listening.getsockname()[1])):
+        assert name == ""
+
+
+def test_a_port_in_use_is_told() -> None:
+    """No other family is tried then: half of the clients would come to a stranger."""
+    first, _ = listen(Address("", free_port()), None)
+    with first, pytest.raises(OSError, match="in use"):
+        listen(Address("", first.getsockname()[1]), None)
+
+
+def test_an_unknown_host_is_told() -> None:
+    """As an OSError, which ends the start with one line."""
+    with pytest.raises(OSError, match=r"."):
+        listen(Address("nobody.invalid", 1), None)
 
 
 @given(st.lists(st.sampled_from(["good", "silent", "settle"])))
