@@ -311,6 +311,37 @@ def test_who_connects_in_between_is_served_by_the_next(stage: Stage) -> None:
         assert receive_exactly(connection, 5) == b"early"
 
 
+def test_a_unix_socket_goes_along_with_its_connections(stage: Stage, tmp_path: Path) -> None:
+    """Two restarts: its file stays, who is connected goes on, and who comes in between waits."""
+    path = tmp_path / "web.sock"
+    port = stage.backend(echo)
+    stage.configure(f'[[listener]]\nbind = "unix:{path}"\ncontainer = "web"\nport = {port}\n')
+    stage.start()
+    before = path.stat().st_ino
+    with ExitStack() as stack:
+
+        def come() -> socket.socket:
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.settimeout(WAIT)
+            client.connect(str(path))
+            return client
+
+        clients = [come()]
+        for _ in range(2):
+            for client in clients:
+                client.sendall(b"hello")
+                assert receive_exactly(client, 5) == b"hello"
+            stage.leave()
+            clients.append(come())
+            for client in clients:
+                client.sendall(b"between")
+            stage.daemon.start()
+            for client in clients:
+                assert receive_exactly(client, 7) == b"between"
+
+    assert path.stat().st_ino == before
+
+
 def test_a_restart_right_before_a_stop_signal_is_a_restart(stage: Stage) -> None:
     """Systemd's SIGTERM may come at the same moment as the unit's SIGUSR2; the connection lives."""
     port = free_port()
