@@ -226,7 +226,7 @@ class Daemon:
 
     def _bind(self, config: Config) -> None:
         """Listen wherever the file says, and nowhere else, or raise BindError and change nothing."""
-        self._observing.apply(config.metrics, lambda: self._conductor.proxy.apply(config.listeners))
+        self._observing.apply(config.metrics, config.listeners, self._conductor.proxy)
 
     # Locations
 

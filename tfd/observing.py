@@ -1,10 +1,10 @@
 """`[metrics]` as the daemon has it: nothing of it is loaded while the file has no such table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from tfd.config.model import Metrics
-from tfd.proxy import BindError
+from tfd.config.model import Listener, Metrics
+from tfd.proxy import BindError, Proxy
 
 if TYPE_CHECKING:
     from tfd.metrics.service import MetricsService
@@ -17,21 +17,29 @@ class Observing:
         self._make = make
         self._service: MetricsService | None = None
 
-    def apply(self, metrics: Metrics, bind_others: Callable[[], None]) -> None:
-        """Serve at these addresses from now on, once `bind_others` has bound what else the file names.
+    def apply(self, metrics: Metrics, listeners: Iterable[Listener], proxy: Proxy) -> None:
+        """Serve at these addresses from now on, and have the proxy serve these listeners.
 
-        Addresses that stay keep their sockets. Raises BindError where one of all cannot be bound; what was
-        served before is served on then.
+        Addresses that stay keep their sockets, also those that move between the two. Raises BindError where
+        one of all cannot be bound; what was served before is served on then.
         """
-        if not metrics.binds:
-            bind_others()
-            self.close()
+        wanted = tuple(listeners)
+        if self._service is None and not metrics.binds:
+            proxy.apply(wanted)
             return
         service = self._service or self._make()
+        listened = {address for listener in wanted for address in listener.binds}
+        to_proxy, to_service = (
+            {address: bound for address, bound in owner.bound.items() if address in theirs - own}
+            for owner, own, theirs in (
+                (service, set(metrics.binds), listened),
+                (proxy, listened, set(metrics.binds)),
+            )
+        )
         try:
-            prepared = service.prepare(metrics)
+            prepared = service.prepare(metrics, to_service)
             try:
-                bind_others()
+                proxy.apply(wanted, to_proxy, to_service)
             except BindError:
                 prepared.undo()
                 raise
@@ -39,8 +47,11 @@ class Observing:
             if self._service is None:
                 service.close()
             raise
+        service.release(to_proxy)
         prepared.use()
         self._service = service
+        if not metrics.binds:
+            self.close()
 
     def leave(self) -> None:
         """Serve nothing more; where the sockets are kept, clients queue for the next process."""

@@ -5,7 +5,7 @@ It relays and knows no container engine: routes are told to it, and it asks for 
 
 import math
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
@@ -43,6 +43,8 @@ __all__ = [
     "TicketFailure",
     "TicketSource",
 ]
+
+_NOTHING: Final[Mapping[Address, BoundAddress]] = MappingProxyType({})
 
 # Looking at thousands of connections at once would hold up the relaying for as long.
 _CHECK_SLICES: Final = 10
@@ -99,20 +101,35 @@ class Proxy:
         self._unchecked: list[Connection] = []
         self._check_timer: Timer | None = None
 
-    def apply(self, listeners: Iterable[Listener]) -> None:
+    @property
+    def bound(self) -> dict[Address, BoundAddress]:
+        """The addresses of all listeners in force."""
+        return {address: bound for each in self._listening.values() for address, bound in each.bound.items()}
+
+    def apply(
+        self,
+        listeners: Iterable[Listener],
+        offered: Mapping[Address, BoundAddress] = _NOTHING,
+        spared: Container[Address] = (),
+    ) -> None:
         """Serve exactly these listeners from now on.
 
         Unchanged ones keep their sockets and connections, changed ones keep the sockets of addresses that
         they still have. All new addresses are bound first: on a failure nothing changes. Connections of a
         listener that is gone live on until they end.
 
+        Args:
+            listeners: all that are to be in force.
+            offered: bound addresses of another that are taken over where a listener has them.
+            spared: addresses that another takes over, so they are not closed here.
+
         Raises:
             BindError: an address cannot be bound; the former listeners are still in force.
 
         """
         wanted = tuple(listeners)
-        former = {address: bound for old in self._listening.values() for address, bound in old.bound.items()}
-        bound = self._bind(wanted, former)
+        former = self.bound
+        bound = self._bind(wanted, {**offered, **former})
         current = {}
         for listener in wanted:
             listening = self._listening.get(listener.name) or _Listening(self._shared)
@@ -126,7 +143,7 @@ class Proxy:
                 self._log.event(logged.LISTENER_CLOSED, f"listening no longer on {name}", listener=name)
         self._listening = current
         for address, unwanted in former.items():
-            if address not in bound:
+            if address not in bound and address not in spared:
                 unwanted.close()
         if self._kept is not None:
             close_unwanted(self._kept, self._log)

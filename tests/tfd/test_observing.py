@@ -56,9 +56,22 @@ def metrics(port: int, path: str = "") -> str:
     return f'[metrics]\nbind = ["127.0.0.1:{port}"{also}]\n'
 
 
-def listener(port: int) -> str:
+def listener(*ports: int) -> str:
     """Give the lines of a listener."""
-    return f'[[listener]]\nbind = "127.0.0.1:{port}"\ncontainer = "web"\nport = 80\n'
+    binds = [f"127.0.0.1:{port}" for port in ports]
+    return f'[[listener]]\nbind = {json.dumps(binds)}\ncontainer = "web"\nport = 80\n'
+
+
+def accepted(daemon: Daemon) -> int:
+    """Give how many connections the listeners have accepted."""
+    return sum(entry["total"] for entry in (daemon.status() or {"listeners": []})["listeners"])
+
+
+def lets_in(daemon: Daemon, port: int) -> bool:
+    """Whether a listener accepts a client at a port."""
+    before = accepted(daemon)
+    with socket.create_connection(("127.0.0.1", port), 20):
+        return bool(wait_for(lambda: accepted(daemon) > before, 20, f"a listener to accept at {port}"))
 
 
 @pytest.fixture
@@ -188,6 +201,37 @@ def test_a_reload_moves_it_without_a_gap(daemon: Daemon) -> None:
     assert b" 503 " in local.splitlines()[0]
     assert not answers(goes)
     assert answers(comes)
+
+
+def test_an_address_moves_between_metrics_and_a_listener_by_one_reload(daemon: Daemon) -> None:
+    """There and back, and two that change places; a file that cannot be had leaves both as they were."""
+    one, two = free_port(), free_port()
+
+    def reload(text: str, line: str = "configuration reloaded") -> None:
+        count = daemon.log.read_text().count(line)
+        daemon.configure(WEB + text)
+        daemon.reload()
+        wait_for(lambda: daemon.log.read_text().count(line) > count, 20, line)
+
+    daemon.configure(WEB + listener(one))
+    daemon.start()
+    wait_for(daemon.status, 20, "the daemon")
+
+    reload(metrics(one))
+    assert answers(one)
+    reload(listener(one) + metrics(two))
+    assert answers(two)
+    assert lets_in(daemon, one)
+    reload(listener(two) + metrics(one))
+    assert answers(one)
+    assert lets_in(daemon, two)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wrong = listener(taken.getsockname()[1], one) + metrics(two)
+        reload(wrong, "the configuration was not reloaded")
+    assert answers(one)
+    reload(listener(one, two))
+    assert lets_in(daemon, one)
+    assert lets_in(daemon, two)
 
 
 def test_a_restart_refuses_no_look(tmp_path: Path) -> None:

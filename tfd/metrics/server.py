@@ -5,7 +5,7 @@ bounded time, and none keeps others out: where all places are taken, who was lon
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from tfd.config.model import Metrics
@@ -55,18 +55,32 @@ class Server:
         self._bound: dict[Address, BoundAddress] = {}
         self._clients: dict[int, _Client] = {}
 
-    def prepare(self, metrics: Metrics) -> "Prepared":
-        """Bind what is not bound yet. Nothing else changes before `Prepared.use`. Raises BindError."""
+    @property
+    def bound(self) -> dict[Address, BoundAddress]:
+        """The addresses that are served."""
+        return dict(self._bound)
+
+    def prepare(self, metrics: Metrics, offered: Mapping[Address, BoundAddress]) -> "Prepared":
+        """Bind what is neither bound yet nor `offered`. Nothing else changes before `Prepared.use`.
+
+        Raises BindError.
+        """
         bound: dict[Address, BoundAddress] = {}
+        former = {**offered, **self._bound}
         try:
             for address in metrics.binds:
-                bound[address] = self._bound.get(address) or BoundAddress(
+                bound[address] = former.get(address) or BoundAddress(
                     self._loop, self._log, address, self._kept
                 )
         except BindError:
-            self._close_all_but(self._bound, bound)
+            self._close_all_but(former, bound)
             raise
-        return Prepared(lambda: self._use(metrics, bound), lambda: self._close_all_but(self._bound, bound))
+        return Prepared(lambda: self._use(metrics, bound), lambda: self._close_all_but(former, bound))
+
+    def release(self, addresses: Iterable[Address]) -> None:
+        """Leave addresses to another, who serves them already."""
+        for address in addresses:
+            self._bound.pop(address, None)
 
     def addresses(self) -> list[SocketAddress]:
         """Give what the sockets are bound to, as getsockname() has it."""
@@ -92,7 +106,7 @@ class Server:
             address.serve(self._accepted)
 
     @staticmethod
-    def _close_all_but(kept: dict[Address, BoundAddress], some: dict[Address, BoundAddress]) -> None:
+    def _close_all_but(kept: Mapping[Address, BoundAddress], some: dict[Address, BoundAddress]) -> None:
         for address, unwanted in some.items():
             if address not in kept:
                 unwanted.close()

@@ -1,6 +1,6 @@
 """All of `[metrics]` together: the server, and what it remembers between two looks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tfd.config.model import Metrics
@@ -10,7 +10,9 @@ from tfd.metrics.lag import LagMeter
 from tfd.metrics.recent import RecentEvents
 from tfd.metrics.server import Prepared, Server
 from tfd.metrics.site import Site
+from tfd.protocol.address import Address
 from tfd.protocol.drivers.loop import Loop, Timer
+from tfd.protocol.drivers.relaying.listener import BoundAddress
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.proxy import ListenerStatistics
 
@@ -47,9 +49,18 @@ class MetricsService:
         self._sampled = loop.now
         self._timer: Timer = loop.call_later(0, self._sample)
 
-    def prepare(self, metrics: Metrics) -> Prepared:
-        """Bind what is to be served and is not bound yet; nothing else changes before `use`. BindError."""
-        return self._server.prepare(metrics)
+    @property
+    def bound(self) -> dict[Address, BoundAddress]:
+        """The addresses that are served."""
+        return self._server.bound
+
+    def prepare(self, metrics: Metrics, offered: Mapping[Address, BoundAddress]) -> Prepared:
+        """Bind what is neither bound yet nor offered; nothing else changes before `use`. Raises BindError."""
+        return self._server.prepare(metrics, offered)
+
+    def release(self, addresses: Iterable[Address]) -> None:
+        """Leave addresses to another, who serves them already."""
+        self._server.release(addresses)
 
     def leave(self) -> None:
         """Leave the sockets to the next process, where they are kept."""

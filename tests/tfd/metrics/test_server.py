@@ -37,7 +37,7 @@ def serving(give: Callable[[Request], Response] = answer) -> Iterator[tuple[Loop
     port = free_port()
     with running_loop() as (loop, log, _):
         server = Server(loop, log, give)
-        server.prepare(Metrics(binds=(Address("127.0.0.1", port),))).use()
+        server.prepare(Metrics(binds=(Address("127.0.0.1", port),)), {}).use()
         try:
             yield loop, server, port
         finally:
@@ -162,9 +162,9 @@ def test_addresses_change_without_a_gap(tmp_path: Path) -> None:
     first, second = Address("127.0.0.1", free_port()), Address(path=str(tmp_path / "metrics.sock"))
     with running_loop() as (loop, log, _):
         server = Server(loop, log, answer)
-        server.prepare(Metrics(binds=(first,))).use()
+        server.prepare(Metrics(binds=(first,)), {}).use()
         waiting = connected(first.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        server.prepare(Metrics(binds=(first, second))).use()
+        server.prepare(Metrics(binds=(first, second)), {}).use()
         assert all_of(loop, waiting).endswith(PAGE)
         client = socket.socket(socket.AF_UNIX)
         client.connect(second.path)
@@ -174,8 +174,8 @@ def test_addresses_change_without_a_gap(tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             wanted = Address("127.0.0.1", free_port()), Address("127.0.0.1", taken.getsockname()[1])
             with pytest.raises(BindError):
-                server.prepare(Metrics(binds=wanted))
-            prepared = server.prepare(Metrics(binds=wanted[:1]))
+                server.prepare(Metrics(binds=wanted), {})
+            prepared = server.prepare(Metrics(binds=wanted[:1]), {})
             prepared.undo()
             socket.create_server(("127.0.0.1", wanted[0].port)).close()
         assert all_of(loop, connected(first.port, b"GET / HTTP/1.0\r\n\r\n")).endswith(PAGE)
