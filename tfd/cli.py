@@ -22,7 +22,8 @@ WRONG = 2
 
 SIGNALS = (
     ("SIGHUP", "reads the configuration again; a wrong one is refused and the old one stays in force"),
-    ("SIGTERM", "stops tfd; the containers keep running"),
+    ("SIGINT", "stops tfd, which lets connections end for a while; the containers keep running"),
+    ("SIGTERM", "the same; where systemd keeps them for the next process, they are left to that"),
 )
 """Each signal that a user sends, and what the daemon does then."""
 

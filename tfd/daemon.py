@@ -86,14 +86,13 @@ class Daemon:
         self._reloads = {"accepted": 0, "refused": 0}
         self._was_ready = False
         self._stopping = False
-        self._draining = False
         self._is_kept = False
         self._loop = Loop(log)
         self._thrift = Thrift(self._loop)
         log.attend(self._loop)
         # Before anything is taken over: a signal that comes meanwhile waits for the loop, and ends nothing.
         self._loop.on_signal(signal.SIGHUP, self._reload)
-        self._loop.on_signal(signal.SIGTERM, self._stop)
+        self._loop.on_signal(signal.SIGTERM, self._terminate)
         self._loop.on_signal(signal.SIGINT, self._stop)
         self._loop.on_signal(signal.SIGUSR2, self._hand_over)
         self._started = self._loaded = self._loop.now
@@ -342,25 +341,26 @@ class Daemon:
             self._loop.stop()
             return
         self._stopping = True
-        # Not at once: a SIGUSR2 that was sent before it may come after it (signal(7) promises no order).
-        self._loop.call_later(0, self._drain)
-
-    def _drain(self) -> None:
-        if self._is_kept and not self._was_ready:
-            # systemd runs no ExecStop= while a service starts, so this may be a restart. Is it a stop, then
-            # systemd forgets what it keeps, which resets the connections.
-            self._hand_over()
-            return
-        self._draining = True
         self._notifier.stopping()
         self._log.event(logged.STOPPING, "stopping; the containers run on")
         self._conductor.proxy.apply(())
         self._conductor.drain(self._loop.stop)
         self._loop.call_later(DRAIN_LIMIT, self._loop.stop)
 
+    def _terminate(self) -> None:
+        """Stop as systemd asks, whose unit says before whether connections are to be left or closed.
+
+        It runs no ExecStop= while a service starts or reloads, so this may be a restart. Is it a stop, then
+        systemd forgets what it keeps, which resets the connections.
+        """
+        if self._is_kept and not self._stopping:
+            self._hand_over()
+        else:
+            self._stop()
+
     def _hand_over(self) -> None:
         """Leave listeners and connections to the next process and end; stop where nobody keeps them."""
-        if self._draining:
+        if self._stopping:
             return
         if not self._is_kept:
             self._stop()

@@ -27,7 +27,8 @@ T = TypeVar("T")
 
 SIGNALS = (
     ("SIGHUP", "reads the file again; a wrong one is refused and the old one stays in force"),
-    ("SIGTERM", "stops tflocation; the containers keep running"),
+    ("SIGINT", "stops tflocation and ends its channels; the containers keep running"),
+    ("SIGTERM", "the same; where systemd keeps channels for the next process, they are left to that"),
 )
 """Each signal that a user sends, and what the service does then."""
 

@@ -261,8 +261,7 @@ class Service:
         self._notifier.stopping()
         for timer in self._timers.values():
             timer.cancel()
-        # systemd runs no ExecStop= while a service starts: a SIGTERM then may mean a restart.
-        if self._is_kept and (self._leaving or not self._is_ready):
+        if self._is_kept and self._leaving:
             now = asyncio.get_running_loop().time()
             handover.leave(self._services.channels, self._services.tickets, self._notifier, now)
             self._control.leave()
@@ -354,9 +353,11 @@ def run(config: Config, path: Path, engine_of: Callable[[Config], Engine] = make
     async def serve() -> None:
         service = Service(config, path, engine_of(config), state_directory(), socket_path(), inherited)
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR2, service.leave)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, service.stop)
+        loop.add_signal_handler(signal.SIGINT, service.stop)
+        # systemd runs no ExecStop= while a service starts or reloads: a SIGTERM then may mean a restart. Is
+        # it a stop, then systemd forgets what it keeps, which resets the channels.
+        for number in (signal.SIGUSR2, signal.SIGTERM):
+            loop.add_signal_handler(number, service.leave)
         loop.add_signal_handler(signal.SIGHUP, service.reload)
         logs.attend(loop.call_later)
         try:

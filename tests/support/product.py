@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 from tests.support.waiting import wait_for
@@ -95,12 +96,12 @@ class Service:
             self.process.kill()
             self.process.wait()
 
-    def stop(self) -> int:
+    def stop(self, number: int = SIGTERM) -> int:
         """End it as an administrator would; give its exit code."""
         if self.process is None:
             return 0
         if self.process.poll() is None:
-            self.process.terminate()
+            self.process.send_signal(number)
             try:
                 self.process.wait(STOP_LIMIT)
             except subprocess.TimeoutExpired:

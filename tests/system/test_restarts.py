@@ -1,5 +1,6 @@
 """Restarts, upgrades and crashes on booted Debians under load; bench/restarts.py does more of each."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -7,15 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.debian import NEWER
+from tests.support.engine_view import instances
 from tests.support.house import House, house, loaded, under
 from tests.support.load import Load
 from tests.support.load_generator import Report
+from tests.support.waiting import wait_for
 from tflocation.development import PrivateEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 CONNECTIONS = 40
 NEW_RATE = 20.0
+LIMIT = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,35 @@ def test_restart_of_tfd(running: House, under_load: Load, capsys: pytest.Capture
 def test_reload_of_tfd(running: House, under_load: Load, capsys: pytest.CaptureFixture[str]) -> None:
     """`systemctl reload tfd` likewise."""
     undisturbed(under(under_load, running.reload, 2), capsys, "reloads of tfd")
+
+
+def test_restart_in_the_middle_of_a_start(
+    running: House, under_load: Load, engine: PrivateEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container that a reload asked for is made once, whatever moment of its start the restart hits."""
+    file = running.box.machine.root / "etc/tfd.toml"
+    before = file.read_text()
+    name = "late"
+
+    def begin_and_restart() -> None:
+        file.write_text(f'{before}\n[container.{name}]\nimage = "peer"\n')
+        running.box.root("systemctl reload --no-block tfd")
+        running.restart()
+
+    def states() -> dict[str, str]:
+        containers = json.loads(running.box.root("tfd status --json"))["containers"]
+        return {one["name"]: one["state"] for one in containers}
+
+    try:
+        others = set(instances(engine))
+        seen = under(under_load, begin_and_restart)
+        wait_for(lambda: states() == {"peer": "good", name: "good"}, LIMIT, "both to be good")
+        assert len(instances(engine).keys() - others) == 1
+    finally:
+        file.write_text(before)
+        running.reload()
+        wait_for(lambda: states() == {"peer": "good"}, LIMIT, f"{name} to go")
+    undisturbed(seen, capsys, "a restart in the middle of a start")
 
 
 def test_upgrade_and_downgrade(

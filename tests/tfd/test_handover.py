@@ -362,6 +362,20 @@ def test_a_restart_right_before_a_stop_signal_is_a_restart(stage: Stage) -> None
         assert receive_exactly(connection, 1) == b"b"
 
 
+def test_a_stop_signal_of_systemd_alone_leaves_connections(stage: Stage) -> None:
+    """While it reloads, systemd runs no ExecStop=: a SIGTERM may mean a restart and is taken for one."""
+    port = free_port()
+    stage.configure(table(port, stage.backend(echo)))
+    stage.start()
+    (connection,) = opened(stage, port, 1)
+    stage.daemon.signal(signal.SIGHUP)
+    assert stage.daemon.stop() == 0
+    stage.daemon.start()
+    connection.sendall(b"again")
+
+    assert receive_exactly(connection, 5) == b"again"
+
+
 def test_a_stop_signal_before_it_is_ready_leaves_connections_too(stage: Stage) -> None:
     """While it starts, systemd runs no ExecStop=: a SIGTERM may mean a restart and is taken for one."""
     port = free_port()
@@ -380,14 +394,14 @@ def test_a_stop_signal_before_it_is_ready_leaves_connections_too(stage: Stage) -
 
 
 def test_a_stop_still_ends_connections(stage: Stage) -> None:
-    """SIGTERM alone: what is open gets its few seconds and is then reset; nothing is left for anybody."""
+    """SIGINT: what is open gets its few seconds and is then reset; nothing is left for anybody."""
     port = free_port()
     stage.configure(table(port, stage.backend(echo)))
     stage.start()
     with connect(port) as connection:
         connection.sendall(b"a")
         assert receive_exactly(connection, 1) == b"a"
-        assert stage.daemon.stop() == 0
+        assert stage.daemon.stop(signal.SIGINT) == 0
         with pytest.raises(ConnectionResetError):
             connection.recv(1)
     wait_for(lambda: stage.manager.kept == [], WAIT, "the store to be empty")

@@ -1,5 +1,6 @@
 """Listeners that outlive the daemon: taken over by the next one, lent by systemd, given up by a reload."""
 
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_a_reload_and_a_stop_give_listeners_up(daemon: Daemon, manager: ServiceM
     assert not accepts(("127.0.0.1", two))
     reload(daemon, manager, f"127.0.0.1:{one}", f"127.0.0.1:{two}")
     assert accepts(("127.0.0.1", two))
-    assert daemon.stop() == 0
+    assert daemon.stop(signal.SIGINT) == 0
 
     assert not accepts(("127.0.0.1", one))
     wait_for(lambda: manager.kept == [], LIMIT, "the listeners to be forgotten")
@@ -153,7 +154,7 @@ def test_sockets_that_systemd_binds_serve_a_listener(
             assert accepts(path)
             reload(daemon, manager, f"127.0.0.1:{free_port()}")
             reload(daemon, manager, "systemd:web")
-        assert daemon.stop() == 0
+        assert daemon.stop(signal.SIGINT) == 0
 
         assert manager.kept == []
         assert accepts(tcp.getsockname())

@@ -261,12 +261,25 @@ def test_the_control_port_takes_connections_meanwhile(stage: Stage, end: str) ->
     assert receive_exactly(waiting, 1) == b"\xff"
 
 
-def test_a_stop_ends_channels_and_the_port(stage: Stage) -> None:
-    """SIGTERM alone leaves nothing to anybody."""
+def test_a_stop_signal_of_systemd_alone_leaves_channels(stage: Stage) -> None:
+    """While it reloads, systemd runs no ExecStop=: a SIGTERM may mean a restart and is taken for one."""
     port = free_port()
     stage.serve(port, stage.stack.enter_context(backend(echo))[1])
     (connection,) = stage.opened(port, 1)
+    stage.location.signal(signal.SIGHUP)
     assert stage.location.stop() == 0
+    stage.begin()
+    connection.sendall(b"again")
+
+    assert receive_exactly(connection, 5) == b"again"
+
+
+def test_a_stop_ends_channels_and_the_port(stage: Stage) -> None:
+    """SIGINT leaves nothing to anybody."""
+    port = free_port()
+    stage.serve(port, stage.stack.enter_context(backend(echo))[1])
+    (connection,) = stage.opened(port, 1)
+    assert stage.location.stop(signal.SIGINT) == 0
     with pytest.raises(ConnectionResetError):
         connection.recv(1)
     wait_for(lambda: stage.manager.kept == [], WAIT, "the store to be empty")
