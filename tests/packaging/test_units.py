@@ -407,6 +407,7 @@ def haproxies(machine: Machine) -> list[str]:
     return sorted(set(machine.run("ps", "-C", "haproxy", "-o", "user=").stdout.split()))
 
 
+@pytest.mark.parametrize("running", ["bookworm"], indirect=True)
 def test_the_web_is_served_from_the_sandbox(machine: Machine, published: Path) -> None:
     """HAProxy serves names with their certificates, and lego fetches one; both end with tflocation."""
     unit = "tflocation.service"
