@@ -386,12 +386,18 @@ def published(machine: Machine, tmp_path: Path) -> Iterator[Path]:
     within = ("nsenter", "-t", str(machine.leader), "-n")
     ports = Ports(acme=14000, management=15000, dns=53, http=80, https=443)
     life = 86400
-    with acme_server(tmp_path, ports, "127.0.0.1", life, partial(accepts, machine), within) as root:
+    with acme_server(tmp_path, ports, "127.0.0.1", life, partial(serves, machine), within) as root:
         shutil.copy(root, machine.root / "etc/acme-ca.pem")
         yield known
     machine.run("systemctl", "stop", "tflocation.service")
     (machine.root / "etc/tflocation.toml").unlink()
     shutil.rmtree(state)
+
+
+def serves(machine: Machine, port: int) -> bool:
+    """Tell whether something speaks TLS on a port of the machine's loopback."""
+    url = f"https://127.0.0.1:{port}/"
+    return machine.run("curl", "--silent", "--insecure", "--max-time", "10", url).returncode == 0
 
 
 def answer(machine: Machine, url: str, *options: str) -> str:

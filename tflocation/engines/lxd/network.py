@@ -1,5 +1,6 @@
 """The location's bridge and the containers' addresses on it."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -16,6 +17,9 @@ ADDRESS = "user.tfd.address"
 _BRIDGE = 1 << 10  # a bridge of Linux has at most 1,023 ports
 _CLUSTER = 1 << 14  # one bridge on each machine
 _ROUTES = Path("/proc/net/route")
+_VANISHED = "does not exist"
+_TRIES = 4
+_PAUSE = 0.2
 
 
 async def ensure_network(client: Client, bridge: str, subnet: IPv4Network | None) -> IPv4Interface:
@@ -52,8 +56,17 @@ async def _create(client: Client, bridge: str, gateway: IPv4Interface) -> None:
             "dns.mode": "none",
         },
     }
-    with suppress(Exists):  # another tflocation was faster
-        await client.request("POST", "/1.0/networks", what=f"network {bridge}", body=body)
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with suppress(Exists):  # another tflocation was faster
+                await client.request("POST", "/1.0/networks", what=f"network {bridge}", body=body)
+        except EngineError as error:
+            # Incus looks at every interface of the machine, and fails where one goes away meanwhile.
+            if not tries_left or _VANISHED not in str(error):
+                raise
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
 
 
 def usable_addresses(gateway: IPv4Interface, *, clustered: bool) -> int:
