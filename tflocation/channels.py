@@ -12,7 +12,6 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Set
 from operator import attrgetter
-from pathlib import Path
 from typing import Final
 
 from tfd.protocol.channel import OPENING_SIZE, ChannelError, parse_opening
@@ -20,6 +19,7 @@ from tfd.protocol.drivers.relaying.sockets import cookie
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_INTERVAL
 from tfd.protocol.relay import Relay, State
+from tflocation.listening import listening_at
 from tflocation.logs import RateLimited
 from tflocation.relaying import OpenPipe, UsedChannel, new_buffer
 from tflocation.suspended import SuspendedChannel, SuspendedNewcomer
@@ -97,7 +97,7 @@ class ChannelServer:
         try:
             for family, _, _, _, address in dict.fromkeys(found):
                 before = kept.find(family, address) if kept is not None else None
-                listening = before.socket if before is not None else _listen(family, address)
+                listening = before.socket if before is not None else listening_at(family, address)
                 self._listening.append(listening)
                 if kept is not None:
                     self._names.append(before.name if before is not None else kept.keep(listening))
@@ -358,26 +358,3 @@ class _Unticketed:
         self.opening += data
         if len(self.opening) >= OPENING_SIZE:
             self._server.presented(self, self.opening[:OPENING_SIZE], self.opening[OPENING_SIZE:])
-
-
-def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setblocking(False)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listening.bind(address)
-        listening.listen(_backlog())
-    except OSError:
-        listening.close()
-        raise
-    return listening
-
-
-def _backlog() -> int:
-    """Give the kernel's limit: SOMAXCONN of the C library may be an older kernel's 128."""
-    try:
-        return int(Path("/proc/sys/net/core/somaxconn").read_text("ascii"))
-    except (OSError, ValueError):
-        return socket.SOMAXCONN

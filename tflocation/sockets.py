@@ -4,7 +4,7 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import zmq
@@ -12,6 +12,7 @@ import zmq
 from tfd.protocol.drivers.systemd.listeners import KeptListeners, SocketName
 from tfd.protocol.keys import KeyPair, z85_encode
 from tfd.protocol.messages import MAX_MESSAGE
+from tflocation.listening import listening_at
 from tflocation.values import Address
 
 log = logging.getLogger(__name__)
@@ -67,14 +68,13 @@ def listen(address: Address, kept: KeptListeners | None) -> tuple[socket.socket,
     An empty host is all addresses of both families, or of IPv4 where the machine has no IPv6. With `kept`
     the socket of the process before is taken over, and a new one outlives this process. Raises OSError.
     """
-    for family, name in _names(address):
+    names = _names(address)
+    for family, name in names:
         before = kept.find(family, name) if kept is not None else None
         if before is not None:
             return before.socket, before.name
-    listening = _bound(address)
+    listening = _first_free(names)
     try:
-        listening.setblocking(False)
-        listening.listen(socket.SOMAXCONN)
         return listening, kept.keep(listening) if kept is not None else ""
     except OSError:
         listening.close()
@@ -103,24 +103,16 @@ def _names(address: Address) -> list[tuple[int, SocketName]]:
     return [*both, (socket.AF_INET, ("0.0.0.0", address.port))]  # noqa: S104 - asked for
 
 
-def _bound(address: Address) -> socket.socket:
-    names = _names(address)
-    for family, name in names:
-        bound: socket.socket | None = None
+def _first_free(names: Sequence[tuple[int, SocketName]]) -> socket.socket:
+    """Listen at the first address that this machine has. Raises OSError, at once where it is in use."""
+    *better, last = names
+    for family, name in better:
         try:
-            bound = socket.socket(family, socket.SOCK_STREAM)
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            bound.bind(name)
+            return listening_at(family, name, both_families=True)
         except OSError as error:
-            if bound is not None:
-                bound.close()
-            if error.errno == errno.EADDRINUSE or (family, name) == names[-1]:
+            if error.errno == errno.EADDRINUSE:
                 raise
-        else:
-            return bound
-    raise AssertionError("there is an address to try")
+    return listening_at(*last, both_families=True)
 
 
 def property_of(frame: zmq.Frame, name: str) -> str:
