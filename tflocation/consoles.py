@@ -140,14 +140,17 @@ class KeptConsole:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    def leaving(self) -> None:
-        """Know that the container is being destroyed: its output is read to the end, for nobody."""
-        self.ended(None, f"container {self._id} was destroyed")
+    @contextmanager
+    def destroying(self) -> Iterator[None]:
+        """Be over, without an exit code, while the container is destroyed; its output is read till then.
 
-    def destroyed(self) -> None:
-        """Know that the container is gone, and with it what is attached to."""
-        self.leaving()
-        self._task.cancel()
+        An engine cannot stop a container whose output nobody takes any more.
+        """
+        self.ended(None, f"container {self._id} was destroyed")
+        try:
+            yield
+        finally:
+            self._task.cancel()
 
     def ended(self, exit_code: int | None, lost: str) -> None:
         """Know that nothing follows; the first reason counts."""
@@ -302,25 +305,15 @@ class Consoles:
 
     def forget(self, container_id: str) -> None:
         """Know that a container is destroyed: its console is over without an exit code."""
-        console = self._consoles.pop(container_id, None)
-        if console is not None:
-            console.destroyed()
+        with self.destroying(container_id):
+            pass
 
     @contextmanager
     def destroying(self, container_id: str) -> Iterator[None]:
-        """Know that a container is being destroyed: its console is over without an exit code.
-
-        It is read until the end, since an engine cannot stop a container whose output nobody takes any more.
-        """
+        """Have the console be over while the container is destroyed, and forget it then."""
         console = self._consoles.pop(container_id, None)
-        if console is None:
+        with console.destroying() if console is not None else nullcontext():
             yield
-            return
-        console.leaving()
-        try:
-            yield
-        finally:
-            console.destroyed()
 
     @contextmanager
     def rebooting(self, container_id: str) -> Iterator[None]:
