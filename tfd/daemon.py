@@ -128,8 +128,7 @@ class Daemon:
             raise
         if inherited.names:
             with growing():
-                routes = take_over(self._conductor.proxy, inherited, self._notifier, log)
-            self._supervisor.take_over(routes)
+                self._supervisor.take_over(take_over(self._conductor.proxy, inherited, self._notifier, log))
         # What this version does not know has no reader, and is kept no longer.
         for name in inherited.names:
             self._notifier.forget(name)
@@ -353,10 +352,10 @@ class Daemon:
         It runs no ExecStop= while a service starts or reloads, so this may be a restart. Is it a stop, then
         systemd forgets what it keeps, which resets the connections.
         """
-        if self._is_kept and not self._stopping:
-            self._hand_over()
-        else:
+        if self._stopping:
             self._stop()
+        else:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         """Leave listeners and connections to the next process and end; stop where nobody keeps them."""

@@ -28,14 +28,14 @@ class Observing:
             proxy.apply(wanted)
             return
         service = self._service or self._make()
+        served = set(metrics.binds)
         listened = {address for listener in wanted for address in listener.binds}
-        to_proxy, to_service = (
-            {address: bound for address, bound in owner.bound.items() if address in theirs - own}
-            for owner, own, theirs in (
-                (service, set(metrics.binds), listened),
-                (proxy, listened, set(metrics.binds)),
-            )
-        )
+        to_proxy = {
+            address: bound for address, bound in service.bound.items() if address in listened - served
+        }
+        to_service = {
+            address: bound for address, bound in proxy.bound.items() if address in served - listened
+        }
         try:
             prepared = service.prepare(metrics, to_service)
             try:
