@@ -102,16 +102,17 @@ async def test_devices_are_removed(tmp_path: Path, compression: str) -> None:
     assert (rootfs / "pipe").is_fifo()
 
 
+class Liar(Image):
+    """One whose config has another digest for the first layer."""
+
+    @property
+    def config(self) -> bytes:
+        """The config as bytes."""
+        return super().config.replace(images.digest(self.layers[0]).encode(), images.digest(b"x").encode())
+
+
 async def test_a_layer_with_devices_that_is_another(tmp_path: Path) -> None:
     """A layer is held against the config's digest as it came, also where its devices are left out."""
-
-    class Liar(Image):
-        @property
-        def config(self) -> bytes:
-            return super().config.replace(
-                images.digest(self.layers[0]).encode(), images.digest(b"x").encode()
-            )
-
     with pytest.raises(CommandError, match="cannot be unpacked"):
         await unpacked(tmp_path, Liar([images.layer({}, [images.link("sda", "", tarfile.BLKTYPE)])]))
 
@@ -133,14 +134,6 @@ async def test_time_is_bounded(tmp_path: Path) -> None:
 
 async def test_layer_that_is_another(tmp_path: Path) -> None:
     """A layer whose content is not what the config says is refused."""
-
-    class Liar(Image):
-        @property
-        def config(self) -> bytes:
-            return super().config.replace(
-                images.digest(self.layers[0]).encode(), images.digest(b"x").encode()
-            )
-
     with pytest.raises(CommandError, match="cannot be unpacked"):
         await unpacked(tmp_path, Liar([images.layer({"a": b""})]))
 
