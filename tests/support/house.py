@@ -58,11 +58,11 @@ class House:
         self._end_with("STOP")
 
     def install(self, packages: Path, *options: str) -> None:
-        """Install packages of another version of tfd."""
-        for package in packages.glob("tfd_*.deb"):
-            (self.box.machine.root / "root" / package.name).write_bytes(package.read_bytes())
-        names = " ".join(f"/root/{path.name}" for path in packages.glob("tfd_*.deb"))
-        self.box.root(f"DEBIAN_FRONTEND=noninteractive apt-get --yes {' '.join(options)} install {names}")
+        """Install another version of tfd, the package of which is in this directory."""
+        package = next(packages.glob("tfd_*.deb"))
+        (self.box.machine.root / "root" / package.name).write_bytes(package.read_bytes())
+        apt = f"DEBIAN_FRONTEND=noninteractive apt-get --yes {' '.join(options)}"
+        self.box.root(f"{apt} install /root/{package.name}")
 
     def wait_ready(self) -> None:
         """Wait until tfd serves."""
