@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,13 @@ BUILD_LIMIT = 300
 # An example's duration says more of the machine's other work than of ours.
 settings.register_profile("tfd", deadline=None)
 settings.load_profile("tfd")
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Whatever is to be closed at the end of a test."""
+    with ExitStack() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

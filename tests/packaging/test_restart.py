@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.dataplane import is_reset
 from tests.support.served import UNIT, Served, served
 from tests.support.waiting import wait_for
 
@@ -23,22 +24,6 @@ def where(machine_root: Path) -> Iterator[Served]:
     """A booted machine whose tfd serves."""
     with served(machine_root) as running:
         yield running
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Whatever is to be closed."""
-    with ExitStack() as made:
-        yield made
-
-
-def is_reset(connection: socket.socket) -> bool:
-    """Tell whether a connection ended by a reset."""
-    try:
-        connection.recv(1)
-    except ConnectionResetError:
-        return True
-    return False
 
 
 def test_restarts_break_no_connection(where: Served, stack: ExitStack) -> None:

@@ -239,6 +239,15 @@ def receive_all(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def is_reset(connection: socket.socket) -> bool:
+    """Tell whether a connection ended by a reset, and not as if all had been said."""
+    try:
+        connection.recv(1)
+    except ConnectionResetError:
+        return True
+    return False
+
+
 def receive_exactly(connection: socket.socket, count: int) -> bytes:
     """Receive `count` bytes."""
     data = b""

@@ -1,24 +1,20 @@
 """The machine's clock is set back a year while tfd serves."""
 
-import http.client
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.dataplane import Location, backend, echo, receive_exactly
-from tests.support.location_peer import LocationPeer
-from tests.support.product import Daemon, free_port
-from tests.support.service_manager import ServiceManager, service_manager
+from tests.support.dataplane import backend, echo, receive_exactly
+from tests.support.product import free_port
+from tests.support.stage import WAIT, Stage, connect, staged, table
 from tests.support.waiting import wait_for
-from tests.tfd.test_handover import Stage, connect, table
 
 pytestmark = pytest.mark.slow
 
-WAIT = 30.0
 YEAR = 365 * 86400
 LIBRARY = "/usr/$LIB/faketime/libfaketimeMT.so.1"
 """Debian's faketime; ld.so(8) puts the machine's directory for $LIB."""
@@ -34,34 +30,21 @@ def clock(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stage(tmp_path: Path, clock: Path) -> Iterator[Stage]:
-    """Everything but the daemon's start."""
+    """Everything but the daemon's start, with that clock."""
     variables = (
         f"LD_PRELOAD={LIBRARY}",
         f"FAKETIME_TIMESTAMP_FILE={clock}",
         "FAKETIME_NO_CACHE=1",
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
     )
-    with ExitStack() as stack:
-        manager: ServiceManager = stack.enter_context(service_manager(tmp_path))
-        location = Location()
-        location.start()
-        stack.callback(location.stop)
-        peer = stack.enter_context(LocationPeer(channels=location))
-        daemon = Daemon(tmp_path / "tfd")
-        daemon.prefix = manager.prefix(*variables)
-        stack.callback(daemon.stop)
-        daemon.join(peer.invite())
-        yield Stage(daemon, manager, peer, stack)
+    with staged(tmp_path, *variables) as made:
+        yield made
 
 
 def started(port: int) -> float:
     """When the daemon began, as its own clock says (seconds since 1970)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT)
-    try:
-        connection.request("GET", "/metrics")
-        lines = connection.getresponse().read().decode().splitlines()
-    finally:
-        connection.close()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=WAIT) as answer:
+        lines = answer.read().decode().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("process_start_time_seconds "))
 
 

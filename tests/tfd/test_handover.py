@@ -3,104 +3,20 @@
 import hashlib
 import os
 import shutil
-import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import tfd
-from tests.support.dataplane import Location, backend, echo, receive_all, receive_exactly
-from tests.support.location_peer import LocationPeer
-from tests.support.product import Daemon, free_port
-from tests.support.service_manager import ServiceManager, service_manager
+from tests.support.dataplane import echo, receive_all, receive_exactly
+from tests.support.product import free_port
+from tests.support.stage import WAIT, Stage, connect, opened, table
 from tests.support.waiting import wait_for
-from tfd.protocol.errors import Code, CommandError
-
-Serve = Callable[[socket.socket], None]
-WAIT = 30.0
 
 pytestmark = pytest.mark.slow
-
-
-@dataclass
-class Stage:
-    """A daemon under a service manager, a location, and the backends of its containers."""
-
-    daemon: Daemon
-    manager: ServiceManager
-    peer: LocationPeer
-    stack: ExitStack
-
-    def backend(self, serve: Serve) -> int:
-        """Start what runs behind a container's port, and give the port."""
-        return self.stack.enter_context(backend(serve))[1]
-
-    def configure(self, *listeners: str, container: str = '[container.web]\nimage = "nginx"\n') -> None:
-        """Write a file with these listeners."""
-        self.daemon.configure(container + "".join(listeners))
-
-    def start(self) -> None:
-        """Start the daemon and wait until it serves."""
-        self.daemon.start()
-        self.daemon.wait_ready()
-
-    def leave(self) -> None:
-        """End the daemon as `systemctl restart` does, and wait until it has ended."""
-        assert self.daemon.process is not None
-        self.daemon.signal(signal.SIGUSR2)
-        assert self.daemon.process.wait(WAIT) == 0
-
-    def restart(self) -> None:
-        """Have another process in its place."""
-        self.leave()
-        self.daemon.start()
-
-    def lines(self, text: str) -> list[str]:
-        """Give the log lines that have a text."""
-        return [line for line in self.daemon.lines() if text in line]
-
-    def listener(self, name: str = "") -> dict[str, Any]:
-        """Give the status of a listener, the first one without a name."""
-
-        def find() -> dict[str, Any] | None:
-            listeners: list[dict[str, Any]] = (self.daemon.status() or {"listeners": []})["listeners"]
-            return next((entry for entry in listeners if name in ("", entry["name"])), None)
-
-        found = wait_for(find, WAIT, f"listener {name}")
-        assert found is not None
-        return found
-
-
-def table(port: int, to: int, more: str = "") -> str:
-    """Give the lines of a listener."""
-    return f'[[listener]]\nbind = "127.0.0.1:{port}"\ncontainer = "web"\nport = {to}\n{more}'
-
-
-def connect(port: int) -> socket.socket:
-    """Connect to a listener."""
-    return socket.create_connection(("127.0.0.1", port), timeout=WAIT)
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    """Everything but the daemon's start."""
-    with ExitStack() as stack:
-        manager = stack.enter_context(service_manager(tmp_path))
-        location = Location()
-        location.start()
-        stack.callback(location.stop)
-        peer = stack.enter_context(LocationPeer(channels=location))
-        daemon = Daemon(tmp_path / "tfd")
-        daemon.prefix = manager.prefix()
-        stack.callback(daemon.stop)
-        daemon.join(peer.invite())
-        yield Stage(daemon, manager, peer, stack)
 
 
 def test_bytes_in_both_directions_are_neither_lost_nor_doubled(stage: Stage) -> None:
@@ -342,71 +258,6 @@ def test_a_unix_socket_goes_along_with_its_connections(stage: Stage, tmp_path: P
     assert path.stat().st_ino == before
 
 
-def test_a_restart_right_before_a_stop_signal_is_a_restart(stage: Stage) -> None:
-    """Systemd's SIGTERM may come at the same moment as the unit's SIGUSR2; the connection lives."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
-    with connect(port) as connection:
-        connection.sendall(b"a")
-        assert receive_exactly(connection, 1) == b"a"
-        stage.daemon.signal(signal.SIGSTOP)
-        stage.daemon.signal(signal.SIGUSR2)
-        stage.daemon.signal(signal.SIGTERM)
-        stage.daemon.signal(signal.SIGCONT)
-        assert stage.daemon.process is not None
-        assert stage.daemon.process.wait(WAIT) == 0
-        stage.daemon.start()
-        connection.sendall(b"b")
-
-        assert receive_exactly(connection, 1) == b"b"
-
-
-def test_a_stop_signal_of_systemd_alone_leaves_connections(stage: Stage) -> None:
-    """While it reloads, systemd runs no ExecStop=: a SIGTERM may mean a restart and is taken for one."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
-    (connection,) = opened(stage, port, 1)
-    stage.daemon.signal(signal.SIGHUP)
-    assert stage.daemon.stop() == 0
-    stage.daemon.start()
-    connection.sendall(b"again")
-
-    assert receive_exactly(connection, 5) == b"again"
-
-
-def test_a_stop_signal_before_it_is_ready_leaves_connections_too(stage: Stage) -> None:
-    """While it starts, systemd runs no ExecStop=: a SIGTERM may mean a restart and is taken for one."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
-    (connection,) = opened(stage, port, 1)
-    stage.leave()
-    stage.peer.fail["container.list"] = CommandError(Code.ENGINE, "not now")
-    stage.daemon.start()
-    wait_for(lambda: stage.lines("taken over"), WAIT, "the second process")
-    assert stage.daemon.stop() == 0
-    stage.daemon.start()
-    connection.sendall(b"again")
-
-    assert receive_exactly(connection, 5) == b"again"
-
-
-def test_a_stop_still_ends_connections(stage: Stage) -> None:
-    """SIGINT: what is open gets its few seconds and is then reset; nothing is left for anybody."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
-    with connect(port) as connection:
-        connection.sendall(b"a")
-        assert receive_exactly(connection, 1) == b"a"
-        assert stage.daemon.stop(signal.SIGINT) == 0
-        with pytest.raises(ConnectionResetError):
-            connection.recv(1)
-    wait_for(lambda: stage.manager.kept == [], WAIT, "the store to be empty")
-
-
 def test_no_key_and_no_content_is_in_the_log_and_nothing_is_on_disk(stage: Stage) -> None:
     """The state lives in memory that has no name, and is forgotten once it was taken."""
     port = free_port()
@@ -492,132 +343,6 @@ def test_restarts_at_many_points_of_a_transfer_change_nothing(stage: Stage) -> N
 
     assert hashlib.sha256(received).digest() == hashlib.sha256(content).digest()
     wait_for(lambda: echoed == [content[: points * 1000]], WAIT, "what the client said")
-
-
-def opened(stage: Stage, port: int, count: int) -> list[socket.socket]:
-    """Give connections on which an answer has come."""
-    connections = [stage.stack.enter_context(connect(port)) for _ in range(count)]
-    for connection in connections:
-        connection.sendall(b"hello")
-    for connection in connections:
-        assert receive_exactly(connection, 5) == b"hello"
-    return connections
-
-
-def is_reset(connection: socket.socket) -> bool:
-    """Tell whether a connection ended by a reset, and not as if all had been said."""
-    try:
-        connection.recv(1)
-    except ConnectionResetError:
-        return True
-    return False
-
-
-def test_a_state_of_another_schema_keeps_the_listeners_and_tells_each_loss(stage: Stage) -> None:
-    """What cannot be read is reset with a line for each client, and the next client is served."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
-    connections = opened(stage, port, 3)
-    stage.leave()
-    stage.manager.change("handover-state", lambda state: state.replace(b" 1\n", b" 99\n", 1))
-    stage.daemon.start()
-
-    assert [is_reset(connection) for connection in connections] == [True] * 3
-    opened(stage, port, 1)
-    assert stage.lines("left has schema 99, this one reads 1")
-    for connection in connections:
-        assert len(stage.lines(f"a connection from 127.0.0.1:{connection.getsockname()[1]} was reset")) == 1
-
-
-def test_a_state_cut_short_ends_what_is_missing_alone(stage: Stage) -> None:
-    """The connections before the cut go on, the others are reset, and the start succeeds."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
-    connections = opened(stage, port, 4)
-    stage.leave()
-    stage.manager.change("handover-state", lambda state: state[: len(state) * 2 // 3])
-    stage.daemon.start()
-    wait_for(lambda: stage.lines("taken over"), WAIT, "the second process")
-    alive = 0
-    for connection in connections:
-        try:
-            connection.sendall(b"again")
-            alive += receive_exactly(connection, 5) == b"again"
-        except ConnectionResetError:
-            pass
-
-    assert 0 < alive < 4
-    assert len(stage.lines("was reset in the restart")) == 4 - alive
-    opened(stage, port, 1)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_damaged_state_never_hinders_the_start(stage: Stage, seed: int) -> None:
-    """Whatever bytes are in it, the listeners serve, and no process ends."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
-    opened(stage, port, 2)
-    stage.leave()
-
-    def damage(state: bytes) -> bytes:
-        changed = bytearray(state)
-        line = state.index(b"\n") + 1
-        for at in range(line + seed, len(changed), 7 + 6 * seed):
-            changed[at] ^= 1 << (at % 8)
-        return bytes(changed)
-
-    stage.manager.change("handover-state", damage)
-    stage.daemon.start()
-
-    opened(stage, port, 1)
-    assert not stage.lines("a defect of tfd")
-
-
-@pytest.mark.parametrize("name", ["handover-state", "handover-sockets"])
-def test_half_of_it_is_nothing(stage: Stage, name: str) -> None:
-    """Sockets without their state are reset, a state without sockets is told; new clients are served."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
-    (connection,) = opened(stage, port, 1)
-    stage.leave()
-    stage.manager.drop(name)
-    stage.daemon.start()
-
-    assert is_reset(connection)
-    opened(stage, port, 1)
-    assert stage.lines("was reset in the restart")
-
-
-def test_a_state_that_nobody_takes_ends_connections_by_a_reset(stage: Stage) -> None:
-    """No client ever takes a lost hand-over for the end of what was said."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
-    (connection,) = opened(stage, port, 1)
-    stage.leave()
-    for name in ("handover-state", "handover-sockets"):
-        stage.manager.drop(name)
-
-    assert is_reset(connection)
-
-
-def test_a_process_that_dies_in_between_takes_nobody_along_twice(stage: Stage) -> None:
-    """Killed after it took over, the next one serves new clients; the former connections are reset."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
-    (connection,) = opened(stage, port, 1)
-    stage.restart()
-    wait_for(lambda: stage.lines("taken over"), WAIT, "the second process")
-    stage.daemon.kill()
-    stage.daemon.start()
-    opened(stage, port, 1)
-
-    assert is_reset(connection)
 
 
 def test_a_thousand_connections_go_along(stage: Stage) -> None:

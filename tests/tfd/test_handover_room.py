@@ -27,13 +27,6 @@ def plane() -> Iterator[DataPlane]:
         yield running
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Whatever is to be closed."""
-    with ExitStack() as made:
-        yield made
-
-
 def talk(connection: socket.socket) -> None:
     """Send a word there and back."""
     connection.sendall(WORD)
