@@ -92,6 +92,14 @@ class Client:
             self._socket = None
             self.session.disconnected(time.monotonic())
 
+    def return_if_lost(self) -> None:
+        """Open a fresh transport where the one that there is was lost, as every client does.
+
+        On a busy machine a beat may come too late.
+        """
+        if self._socket is not None and self.session.state is State.DISCONNECTED:
+            self.connect()
+
     def close(self) -> None:
         """Drop the transport for good."""
         self.drop()
@@ -136,12 +144,11 @@ class Client:
     def answer(self, number: int, limit: float = LIMIT) -> dict[str, Any]:
         """Wait for the answer to a request. Raises CommandError as the location answered.
 
-        Comes back where it was lost meanwhile, as every client does: beats of a busy machine may be late.
+        Comes back where it was lost meanwhile.
         """
 
         def answered() -> bool:
-            if self._socket is not None and self.session.state is State.DISCONNECTED:
-                self.connect()
+            self.return_if_lost()
             return number in self._answers
 
         self.until(answered, limit, f"the answer to request {number}")

@@ -13,7 +13,6 @@ from tests.support.engine import private_engine
 from tests.support.images import archive, busybox_image, oci_files
 from tests.support.piping import PipeClient
 from tests.support.product import Location
-from tfd.protocol.client_session import State
 from tfd.protocol.command_types import UUID_ALPHABET
 from tfd.protocol.invite import parse_invite
 from tfd.protocol.keys import KeyPair
@@ -47,7 +46,6 @@ class Holder:
     def call(self, command: str, /, limit: float = CREATE_LIMIT, **parameters: Any) -> dict[str, Any]:
         """Ask for a command and give the reply's body. Raises CommandError."""
         with self._lock:
-            self._return_if_lost()
             return self._client.call(command, limit, **parameters)
 
     def ask(self, command: str, /, **parameters: Any) -> None:
@@ -60,13 +58,7 @@ class Holder:
         with self._lock:
             if self._here:
                 self._client.step(0)
-                self._return_if_lost()
-
-    def _return_if_lost(self) -> None:
-        # As every client does: on a busy machine a beat may come too late.
-        if self._here and self._client.session.state is State.DISCONNECTED:
-            self._client.connect()
-            self._client.open(CREATE_LIMIT)
+                self._client.return_if_lost()
 
     def vanish(self) -> None:
         """Go away without a word."""
