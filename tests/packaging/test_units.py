@@ -7,20 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.acme_server import Ports, acme_server
-from tests.support.authority import Authority
-from tests.support.debian import TREE, WEB, install_programs, layered, shared
+from tests.support.debian import TREE, install_programs, layered, shared
 from tests.support.knocking import knocking
 from tests.support.machine import Machine, booted
+from tests.support.publishing import FETCHED, OWN, answer, haproxies, publishing
 from tests.support.waiting import wait_for
-from tflocation.web import store
-from tflocation.web.clusters import Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 LIMIT = 30.0
 WEB_LIMIT = 90.0
-APT_LIMIT = 120.0
 TFD = "tfd.service"
 IDLE = """
 [container.web]
@@ -351,66 +347,11 @@ def test_tflocation_waits_for_its_engine(machine: Machine, configured: bool) -> 
     assert machine.property(unit, "Result") == "success"
 
 
-OWN, FETCHED = "own.test", "fetched.test"
-WEB_CONFIG = """
-[web]
-acme_directory = "https://localhost:14000/dir"
-acme_email = "admin@own.test"
-acme_ca = "/etc/acme-ca.pem"
-"""
-APT = "DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends"
-
-
 @pytest.fixture
 def published(machine: Machine, tmp_path: Path) -> Iterator[Path]:
-    """The machine has two names to publish, one with a certificate of its own; gives who signed that.
-
-    An ACME server is in the machine's network.
-    """
-    done = machine.run("sh", "-c", f"{APT} install {' '.join(WEB)}", limit=APT_LIMIT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    # That of Debian's package, which has nothing to do with it.
-    assert machine.run("systemctl", "disable", "--now", "haproxy").returncode == 0
-    authority = Authority()
-    known = machine.root / "etc/own-ca.pem"
-    known.write_bytes(authority.certificate)
-    clusters = [
-        Cluster("alice", "1", "s", OWN, (), certificate=b"".join(reversed(authority.issue(OWN)))),
-        Cluster("alice", "2", "s", FETCHED, ()),
-    ]
-    state = machine.root / "var/lib/tflocation"
-    (state / "web").mkdir(mode=0o700, parents=True, exist_ok=True)
-    store.save(state / "web/clusters.json", clusters)
-    configure(machine, WEB_CONFIG, "tflocation.toml")
-    (machine.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
-    within = ("nsenter", "-t", str(machine.leader), "-n")
-    ports = Ports(acme=14000, management=15000, dns=53, http=80, https=443)
-    life = 86400
-    with acme_server(tmp_path, ports, "127.0.0.1", life, partial(serves, machine), within) as root:
-        shutil.copy(root, machine.root / "etc/acme-ca.pem")
+    """The machine has two names to publish; the certificate of who signed that of the first."""
+    with publishing(machine, tmp_path) as known:
         yield known
-    machine.run("systemctl", "stop", "tflocation.service")
-    (machine.root / "etc/tflocation.toml").unlink()
-    shutil.rmtree(state)
-
-
-def serves(machine: Machine, port: int) -> bool:
-    """Tell whether something speaks TLS on a port of the machine's loopback."""
-    url = f"https://127.0.0.1:{port}/"
-    return machine.run("curl", "--silent", "--insecure", "--max-time", "10", url).returncode == 0
-
-
-def answer(machine: Machine, url: str, *options: str) -> str:
-    """Give the status that a page has, "000" where it cannot be asked for."""
-    name = url.split("/")[2]
-    hosts = [word for port in (80, 443) for word in ("--resolve", f"{name}:{port}:127.0.0.1")]
-    command = ("curl", "--silent", "--max-time", "10", "--output", "/dev/null", "--write-out", "%{http_code}")
-    return machine.run(*command, *hosts, *options, url).stdout
-
-
-def haproxies(machine: Machine) -> list[str]:
-    """Give the users as whom HAProxy runs."""
-    return sorted(set(machine.run("ps", "-C", "haproxy", "-o", "user=").stdout.split()))
 
 
 @pytest.mark.parametrize("running", ["bookworm"], indirect=True)
