@@ -149,6 +149,7 @@ class Session(Waitable, Ending):
         # After a second Ctrl-C the lease ends what could not be said.
         with suppress(KeyboardInterrupt):
             self.connection.close()
+        _remember_interrupt()
 
     def _restore_terminal(self) -> None:
         if self.stdin_attr is not None:
@@ -173,6 +174,17 @@ class Session(Waitable, Ending):
     def callback_failed(self, error: BaseException) -> None:
         """Let `run` raise what a callback raised."""
         self._main.finish(error)
+
+
+def _remember_interrupt() -> None:
+    """Let a program that Ctrl-C ends still die of SIGINT, as a shell's loop around it needs.
+
+    CPython forgets that it is to do so as soon as any thread calls exec() on a text, which an import of a
+    module with dataclasses does; exec() that is interrupted makes it remember.
+    """
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102 - a constant
 
 
 def _set_up_logging(debug: bool) -> None:

@@ -170,6 +170,13 @@ def test_ctrl_c_leaves_no_container_behind(
     assert listed() == []
 
 
+def test_ctrl_c_ends_a_program_by_its_signal(user: User) -> None:
+    """Also where something is imported after it, which makes the interpreter forget it."""
+    done = user.python(ONE + "import atexit; atexit.register(exec, 'pass'); raise KeyboardInterrupt")
+
+    assert done.returncode == -signal.SIGINT, done.stderr
+
+
 def test_an_exception_leaves_no_container_behind(user: User, listed: Callable[[], list[str]]) -> None:
     """It is the program's own traceback alone that is seen."""
     done = user.python(ONE + "raise LookupError('of the program')")
