@@ -88,6 +88,8 @@ class _Server(asyncssh.SSHServer):
     def __init__(self, listening: Listening) -> None:
         self._listening = listening
         self._connection: asyncssh.SSHServerConnection | None = None
+        self._asked_to_listen = 0
+        self._answered = asyncio.Event()
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
@@ -100,8 +102,8 @@ class _Server(asyncssh.SSHServer):
     def begin_auth(self, username: str) -> bool:  # noqa: ARG002 - any name
         return False
 
-    def session_requested(self) -> Session:
-        return Session(self._listening.container, self._listening.plane)
+    def session_requested(self) -> Any:
+        return self._session_in_turn()
 
     def connection_requested(
         self,
@@ -115,9 +117,27 @@ class _Server(asyncssh.SSHServer):
         return partial(_forward, self._listening, dest_port)
 
     def server_requested(self, listen_host: str, listen_port: int) -> Any:
+        self._asked_to_listen += 1
         return self._listen_back(listen_host, listen_port)
 
+    async def _session_in_turn(self) -> Session:
+        """Begin a session when the ports asked for before it are decided, as OpenSSH's server does.
+
+        A short command could otherwise be over before the client hears that its port was refused.
+        """
+        while self._asked_to_listen:
+            await self._answered.wait()
+        return Session(self._listening.container, self._listening.plane)
+
     async def _listen_back(self, host: str, port: int) -> BackListener | bool:
+        self._answered.clear()
+        try:
+            return await self._listener(host, port)
+        finally:
+            self._asked_to_listen -= 1
+            self._answered.set()
+
+    async def _listener(self, host: str, port: int) -> BackListener | bool:
         connection, listening = self._connection, self._listening
         if connection is None or not 1 <= port <= HIGHEST_PORT:
             return False
