@@ -14,7 +14,7 @@ from tfd.protocol.drivers.journal import (
     Outbox,
     Sink,
     StderrSink,
-    stderr_is_journal,
+    journal_is_ours,
 )
 from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.logged import Kind
@@ -106,4 +106,4 @@ class Log:
 
 def open_log(level: str = "info") -> Log:
     """Give the log of this process: the journal where standard error leads to it, else standard error."""
-    return Log(JournalSink() if stderr_is_journal() else StderrSink(sys.stderr.fileno()), level)
+    return Log(JournalSink() if journal_is_ours() else StderrSink(sys.stderr.fileno()), level)

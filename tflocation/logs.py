@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from tfd.protocol.drivers.journal import CallLater, Entry, JournalSink, Outbox, Sink, stderr_is_journal
+from tfd.protocol.drivers.journal import CallLater, Entry, JournalSink, Outbox, Sink, journal_is_ours
 from tfd.protocol.logged import Kind
 
 ROOT = "tflocation"
@@ -81,7 +81,7 @@ def configure(level: str) -> None:
     """Send the service's log to standard error, or to the journal where that is connected to it."""
     root = logging.getLogger(ROOT)
     handler: logging.Handler
-    if stderr_is_journal():
+    if journal_is_ours():
         handler = JournalHandler(JournalSink())
     else:
         handler = logging.StreamHandler(sys.stderr)

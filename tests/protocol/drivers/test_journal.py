@@ -1,10 +1,23 @@
 """Lines wait for a sink that takes none, in order and within a bound, and nothing waits for them."""
 
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tfd.protocol.drivers.journal import WAITING_LIMIT, Entry, Outbox
 from tfd.protocol.logged import LINES_DROPPED
+
+LIMIT = 60
+ASKING = """
+import sys
+from tfd.protocol.drivers.journal import journal_is_ours
+print(journal_is_ours(sys.argv[1]))
+"""
 
 
 class Moody:
@@ -75,3 +88,30 @@ def test_a_loop_sends_what_waits() -> None:
     assert seconds == 0
     assert sink.taken == ["0", "1", "2"]
     assert (calls, outbox.behind) == ([], False)
+
+
+def test_the_journal_is_ours_where_stderr_leads_to_it_and_it_is_there(tmp_path: Path) -> None:
+    """Not where $JOURNAL_STREAM is of another file, nor where the socket is missing or nobody's."""
+    address = tmp_path / "journal"
+    with (tmp_path / "stderr").open("wb") as stderr:
+        status = os.fstat(stderr.fileno())
+
+        def ours(inode: int = status.st_ino) -> bool:
+            done = subprocess.run(
+                [sys.executable, "-c", ASKING, address],
+                env={**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{inode}"},
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                timeout=LIMIT,
+                check=True,
+            )
+            return done.stdout == "True\n"
+
+        assert not ours()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+            journal.bind(str(address))
+            assert ours()
+            assert not ours(status.st_ino + 1)
+        assert address.exists()
+        assert not ours()

@@ -227,14 +227,22 @@ class Outbox:
             self._flush_later(0 if len(self._waiting) < before else FLUSH_PAUSE)
 
 
-def stderr_is_journal() -> bool:
-    """Tell whether $JOURNAL_STREAM names standard error's device and inode (systemd.exec(5))."""
+def journal_is_ours(address: str = JOURNAL) -> bool:
+    """Tell whether lines go to the journal: standard error leads there, and its socket can be reached.
+
+    $JOURNAL_STREAM names standard error's device and inode (systemd.exec(5)). That is connected by systemd,
+    outside of the unit's own root and mounts, so it may be there where the socket at `address` is not.
+    """
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     try:
         status = os.fstat(2)
+        if (device, inode) != (str(status.st_dev), str(status.st_ino)):
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+            probe.connect(address)
     except OSError:
         return False
-    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+    return True
 
 
 def _with_fields(message: str, fields: Mapping[str, object]) -> str:
