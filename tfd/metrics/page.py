@@ -89,6 +89,8 @@ def _head(document: Mapping[str, Any]) -> str:
 
 def _overall(document: Mapping[str, Any]) -> tuple[str, str]:
     """Give class and word for all of it: what is served, though something is wrong, is in between."""
+    if not document["ready"] and not document["stopping"]:
+        return "warn", "starting"  # the summary stands below
     wrong = trouble(document)
     if wrong:
         return "bad", wrong

@@ -60,6 +60,14 @@ def test_hostile_text_is_shown_as_it_is() -> None:
     assert HOSTILE in parsed("web", HOSTILE).text
 
 
+def test_while_it_starts_the_summary_stands_once() -> None:
+    """The page's head says it, and not its badge as well."""
+    summary = "1 of 2 containers good, and a long reason"
+    starting = {**document("web", ""), "ready": False, "summary": summary}
+
+    assert main_part(starting, History(), []).count(summary) == 1
+
+
 @given(st.text(max_size=200))
 def test_escaped_text_is_one_printable_line(text: str) -> None:
     """No quote, no angle bracket, no control character is left."""
