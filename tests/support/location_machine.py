@@ -43,8 +43,13 @@ class LocationMachine:
 
 
 @contextmanager
-def location_machine(root: Path, engine: PrivateEngine, address: str) -> Iterator[LocationMachine]:
-    """Boot the tree with this machine's network and the engine's socket; others find it at `address`."""
+def location_machine(
+    root: Path, engine: PrivateEngine, address: str, tables: str = ""
+) -> Iterator[LocationMachine]:
+    """Boot the tree with this machine's network and the engine's socket; others find it at `address`.
+
+    `tables` come at the end of its file.
+    """
     settings = {
         "name": "home",
         "listen": f"0.0.0.0:{free_port()}",
@@ -56,7 +61,7 @@ def location_machine(root: Path, engine: PrivateEngine, address: str) -> Iterato
     }
     settings["address"] = f"{address}:{settings['listen'].rpartition(':')[2]}"
     (root / "etc/tflocation.toml").write_text(
-        "".join(f'{key} = "{value}"\n' for key, value in settings.items())
+        "".join(f'{key} = "{value}"\n' for key, value in settings.items()) + tables
     )
     (root / "root").mkdir(exist_ok=True)
     options = ("--capability=CAP_NET_ADMIN", f"--bind={engine.directory}:{ENGINE}")

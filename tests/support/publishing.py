@@ -24,16 +24,21 @@ acme_ca = "/etc/acme-ca.pem"
 APT = "DEBIAN_FRONTEND=noninteractive apt-get --yes --no-install-recommends"
 
 
+def install_web(machine: Machine) -> None:
+    """Install what the web gateway needs, as its administrator does."""
+    done = machine.run("sh", "-c", f"{APT} install {' '.join(WEB)}", limit=APT_LIMIT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # That of Debian's package, which has nothing to do with it.
+    assert machine.run("systemctl", "disable", "--now", "haproxy").returncode == 0
+
+
 @contextmanager
 def publishing(machine: Machine, directory: Path) -> Iterator[Path]:
     """Give the machine two names to publish, one with a certificate of its own; gives who signed that.
 
     An ACME server is in the machine's network. A tflocation that runs afterwards is stopped.
     """
-    done = machine.run("sh", "-c", f"{APT} install {' '.join(WEB)}", limit=APT_LIMIT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    # That of Debian's package, which has nothing to do with it.
-    assert machine.run("systemctl", "disable", "--now", "haproxy").returncode == 0
+    install_web(machine)
     authority = Authority()
     known = machine.root / "etc/own-ca.pem"
     known.write_bytes(authority.certificate)

@@ -5,12 +5,18 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from tests.support.product import Location
+from typing import Protocol
 
 LIMIT = 120
 NO_ENGINE = "unix:///nonexistent/docker.sock"
 _JOIN = "import sys; from tfnz import account; account.join(sys.argv[1])"
+
+
+class Inviting(Protocol):
+    """A location, as somebody who is to join sees it."""
+
+    def invite(self, name: str) -> str:
+        """Give the line of an invite for an account of that name."""
 
 
 class User:
@@ -28,7 +34,7 @@ class User:
         own = {"HOME": os.fspath(self.home), "XDG_CACHE_HOME": os.fspath(self.home / ".cache")}
         return {**os.environ, **own, "DOCKER_HOST": self.docker_host}
 
-    def join(self, location: Location, name: str) -> None:
+    def join(self, location: Inviting, name: str) -> None:
         """Accept an invite to the location, as an account of this name."""
         self.python(_JOIN, location.invite(name)).check_returncode()
 
