@@ -78,6 +78,9 @@ class Phase(Enum):
     ENDED = "no more data"
     OVER = "nothing more"
 
+    # Enum's own is a call of Python code, several for each frame; each member is one object.
+    __hash__ = object.__hash__
+
 
 FIRST_PHASE: Final[Mapping[Role, Phase]] = MappingProxyType(
     {Role.OPENER: Phase.STREAM, Role.LOCATION: Phase.ANSWER}
@@ -327,11 +330,12 @@ class Channel:
                 self._keep_rest(view[at:])
                 break
             body = at + HEADER_SIZE
-            after = body + self._length(view[at:body]) if body <= end else end + 1
+            header = bytes(view[at:body])
+            after = body + self._length(header) if body <= end else end + 1
             if after > end:
                 self._partial = bytearray(view[at:])
                 break
-            self._open(bytes(view[at:body]), bytes(view[body:after]), frames)
+            self._open(header, bytes(view[body:after]), frames)
             at = after
         return frames
 
@@ -357,7 +361,7 @@ class Channel:
     def _is_whole(self, partial: bytearray) -> bool:
         return len(partial) >= HEADER_SIZE and len(partial) == HEADER_SIZE + self._length(partial)
 
-    def _length(self, header: bytearray | memoryview) -> int:
+    def _length(self, header: bytes | bytearray) -> int:
         """Give the length of the sealed payload, before one byte of it is kept. Raises ChannelError."""
         length = int.from_bytes(header[1:HEADER_SIZE], "big")
         if (self._peer_phase, header[0]) not in PHASES:

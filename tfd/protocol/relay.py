@@ -45,6 +45,9 @@ class State(Enum):
     RESETTING = "the plain side was reset, the channel is told"
     ABORTED = "the channel was reset or lost, the plain side is reset"
 
+    # Enum's own is a call of Python code, several for each read; each member is one object.
+    __hash__ = object.__hash__
+
 
 class Input(Enum):
     """What happens to a relayed connection, besides bytes."""
@@ -210,6 +213,11 @@ class Relay:
         return self._replay
 
     @property
+    def flows(self) -> bool:
+        """Whether there is nothing to do but to read both sides, as nearly always."""
+        return self.state is State.OPEN and not self.to_plain and not self.to_channel
+
+    @property
     def wants_plain(self) -> bool:
         """Whether the plain side is to be read."""
         if self.to_channel:
@@ -369,6 +377,9 @@ def _agrees(state: RelayState) -> bool:
 
 def _drop(chunks: list[bytes | memoryview], count: int) -> None:
     """Take `count` bytes from the front."""
+    if len(chunks) == 1 and count == len(chunks[0]):
+        chunks.clear()
+        return
     while count:
         first = chunks[0]
         if count < len(first):

@@ -281,6 +281,8 @@ class Connection(Driver):
         relay = self._relay
         if relay is None:
             return
+        if relay.flows and self._timer is None and self._client_events == self._channel_events == READ:
+            return
         if relay.state is State.REFUSED or relay.state is State.UNANSWERED:
             self._again(relay)
             return
