@@ -10,15 +10,14 @@ program. The modules are compiled first, as installed ones are.
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections import Counter
 from pathlib import Path
 
+from bench.footprint import smaps
 from tests.support import page
 from tests.support.images import archive, busybox_image, layer, oci_files
 from tests.support.product import Location
@@ -34,16 +33,6 @@ PORT = 8080
 LIMIT = 60.0
 TREE = Path(__file__).resolve().parents[1]
 JOIN = "import sys; from tfnz import account; account.join(sys.argv[1])"
-_MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+\s*(.*)")
-_KINDS = (
-    ("the interpreter", re.compile(r"/python3[.0-9]*$|/libpython")),
-    (
-        "libzmq and what it links to",
-        re.compile(r"zmq|libstdc|libgcc|krb5|k5crypto|com_err|norm|pgm|libbsd|keyutils"),
-    ),
-    ("libsodium, cffi", re.compile(r"sodium|cffi")),
-    ("other libraries", re.compile(r"\.so|/locale/")),
-)
 
 
 def main() -> None:
@@ -109,40 +98,20 @@ def _served(port: int) -> bool:
 
 
 def _report(pid: int) -> str:
-    proportional = shared = 0
-    kinds: Counter[str] = Counter()
-    kind = ""
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        mapping = _MAPPING.match(line)
-        if mapping:
-            kind = _kind(mapping[1])
-            continue
-        name, _, rest = line.partition(":")
-        size = int(rest.split()[0]) * 1024 if rest.endswith("kB") else 0
-        if name == "Rss":
-            kinds[kind] += size
-        elif name == "Pss":
-            proportional += size
-        elif name.startswith("Shared_"):
-            shared += size
-    resident = kinds.total()
-    verdict = "kept" if resident <= PROMISE else f"missed by {_mb(resident - PROMISE)}"
-    rows = [f"  {_mb(size):>9}  {kind}" for kind, size in kinds.most_common()]
+    mappings = smaps.read(pid)
+    whole = smaps.total(mappings)
+    over = whole.resident - PROMISE
+    verdict = "kept" if over <= 0 else f"missed by {_mb(over)}"
+    kinds = smaps.by_kind(mappings)
     return "\n".join(
         [
-            f"resident      {_mb(resident):>9}  (promised: {_mb(PROMISE)}, {verdict})",
-            f"proportional  {_mb(proportional):>9}  (PSS: shared pages divided among those who share them)",
-            f"its own       {_mb(resident - shared):>9}",
+            f"resident      {_mb(whole.resident):>9}  (promised: {_mb(PROMISE)}, {verdict})",
+            f"proportional  {_mb(whole.proportional):>9}  (PSS: shared pages divided among those who share them)",
+            f"its own       {_mb(whole.resident - whole.shared):>9}",
             "resident by what it is used for:",
-            *rows,
+            *(f"  {_mb(memory.resident):>9}  {kind}" for kind, memory in kinds.items()),
         ]
     )
-
-
-def _kind(path: str) -> str:
-    if not path or path.startswith("["):
-        return "Python's objects, stacks"
-    return next((kind for kind, pattern in _KINDS if pattern.search(path)), "other files")
 
 
 def _mb(size: float) -> str:

@@ -1,10 +1,10 @@
 """Our far end: tflocation's whole service, on an engine whose containers' ports are this machine's.
 
-    python -m bench.compare.far_end DIRECTORY HOST [CONTAINERS]
+    python -m bench.compare.far_end DIRECTORY HOST [CONTAINERS [ACCOUNTS]]
 
 Sessions, tickets, channels and relaying are those of a location; only what runs the containers is in memory,
 so that the path to the backend has no bridge that the rivals' have not. Prints the line of an invite for each
-of two accounts, once it listens; CONTAINERS of the second one run already.
+of two accounts and of ACCOUNTS more, once it listens; CONTAINERS of the second one run already.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ EXPIRES = 86_400.0
 START_LIMIT = 10.0
 
 
-async def serve(directory: Path, host: str, containers: int) -> None:
+async def serve(directory: Path, host: str, containers: int, more: int) -> None:
     """Serve until SIGTERM."""
     engine = MemoryEngine()
     metadata = from_config({"config": {"Cmd": ["/bin/true"]}}, "", "").metadata()
@@ -46,7 +46,7 @@ async def serve(directory: Path, host: str, containers: int) -> None:
     if not running.done():
         accounts = Accounts(engine)
         address = Address(host, service.port)
-        for name in ("box", "client"):
+        for name in ("box", "client", *(f"box-{number}" for number in range(more))):
             line = await accounts.invite_line(name, Role.USER, EXPIRES, address, service.public_key)
             print(line, flush=True)
         await _fill(engine, containers)
@@ -64,7 +64,8 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     directory, host, *rest = sys.argv[1:]
-    asyncio.run(serve(Path(directory), host, int(rest[0]) if rest else 0))
+    containers, more = (*map(int, rest), 0, 0)[:2]
+    asyncio.run(serve(Path(directory), host, containers, more))
 
 
 if __name__ == "__main__":

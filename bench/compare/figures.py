@@ -94,14 +94,15 @@ def _fair(_program: Program, ends: Ends, seconds: float) -> Values:
     return {"alone": alone, "beside": beside, "times": beside / alone}
 
 
-def _held(process: "subprocess.Popen[bytes]") -> int:
+def held_count(process: "subprocess.Popen[bytes]") -> int:
+    """Wait until the load generator holds its connections, and give how many."""
     return int(json.loads(first_line(process))["held"])
 
 
 def _slow(_program: Program, ends: Ends, seconds: float) -> Values:
     alone, before = _small(ends, seconds), ends.resident()[1]
     with started(ends.place.load_command("hold", "slow", SLOW), ends.place.directory / "load.log") as process:
-        held = _held(process)
+        held = held_count(process)
         beside = _small(ends, seconds)
         grown = ends.resident()[1] - before
     return {"alone": alone, "beside": beside, "times": beside / alone, "grown": grown, "held": held}
@@ -119,7 +120,7 @@ def _memory(program: Program, ends: Ends, _seconds: float) -> Values:
             continue
         log = ends.place.directory / "load.log"
         with started(ends.place.load_command("hold", "idle", count), log) as process:
-            held = _held(process)
+            held = held_count(process)
             sleep(QUIET / 2)
             values[name], full = ends.resident()
         if held < count:

@@ -22,16 +22,15 @@ def start(ends: Ends) -> None:
     ends.start_near(*command(ends), environment=environment(ends))
 
 
-def start_location(ends: Ends, containers: int = 0) -> str:
-    """Start the far end alone. Gives the invite of the account that has the containers."""
+def start_location(ends: Ends, containers: int = 0, more: int = 0) -> list[str]:
+    """Start the far end alone. Gives the invites of the account that has the containers, and of `more`."""
     place = ends.place
     words = [*place.far_prefix, sys.executable, "-m", "bench.compare.far_end"]
-    process = ends.stack.enter_context(
-        started([*words, place.directory, place.far_host, str(containers)], place.directory / "far.log")
-    )
+    words += [f"{place.directory}", place.far_host, str(containers), str(more)]
+    process = ends.stack.enter_context(started(words, place.directory / "far.log"))
     ends.far.append(process.pid)
     ends.invite = first_line(process)
-    return first_line(process)
+    return [first_line(process) for _ in range(1 + more)]
 
 
 def configure(ends: Ends) -> None:
@@ -58,15 +57,18 @@ def environment(ends: Ends) -> dict[str, str]:
     return {"STATE_DIRECTORY": f"{directory / 'state'}", "RUNTIME_DIRECTORY": f"{directory / 'run'}"}
 
 
-def seconds_to_ready(ends: Ends) -> float:
-    """Start a tfd that has joined, and give the time until it tells systemd READY=1 (sd_notify(3))."""
+def seconds_to_ready(ends: Ends, daemon: list[str | Path]) -> float:
+    """Start a tfd that has joined, and give the time until it tells systemd READY=1 (sd_notify(3)).
+
+    Raises TimeoutError: it tells nothing for READY_LIMIT.
+    """
     path = ends.place.directory / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(os.fspath(path))
         told.settimeout(READY_LIMIT)
         begun = time.perf_counter()
         ends.start_near(
-            *command(ends),
+            *daemon,
             environment={**environment(ends), "NOTIFY_SOCKET": os.fspath(path)},
         )
         while "READY=1" not in told.recv(65536).decode().splitlines():

@@ -39,7 +39,7 @@ def start(how: Settings, say: Say) -> list[Sample]:
         ours.configure(location)
         for _ in range(tries):
             with ExitStack() as one:
-                ready.append(1e3 * ours.seconds_to_ready(Ends(location.place, one)))
+                ready.append(1e3 * ours.seconds_to_ready(Ends(location.place, one), ours.command(location)))
             bare, whole = (ours.import_seconds(module) for module in MODULES)
             imports.append(1e3 * (whole - bare))
     say("### tfd's start, ms (`start`)\n")
@@ -59,7 +59,7 @@ def location(say: Say) -> list[Sample]:
     for containers in (FEW, MANY):
         with tempfile.TemporaryDirectory(prefix="tfd-bench-") as name, ExitStack() as stack:
             place = Place(Path(name), free_port(), free_port(), free_port())
-            line = ours.start_location(Ends(place, stack), containers)
+            (line,) = ours.start_location(Ends(place, stack), containers)
             invite = parse_invite(line)
             client = stack.enter_context(Client(invite.port, invite.public))
             client.open().call("join", token=invite.token)
