@@ -106,7 +106,7 @@ def _report(pid: int) -> str:
     return "\n".join(
         [
             f"resident      {_mb(whole.resident):>9}  (promised: {_mb(PROMISE)}, {verdict})",
-            f"proportional  {_mb(whole.proportional):>9}  (PSS: shared pages divided among those who share them)",
+            f"proportional  {_mb(whole.proportional):>9}  (PSS: each page divided among those who share it)",
             f"its own       {_mb(whole.resident - whole.shared):>9}",
             "resident by what it is used for:",
             *(f"  {_mb(memory.resident):>9}  {kind}" for kind, memory in kinds.items()),
