@@ -25,7 +25,7 @@ from tfd.protocol.drivers.relaying.listener import BindError, BoundAddress
 from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol, SocketAddress, bare_address, header
 from tfd.protocol.drivers.relaying.routes import Routes
 from tfd.protocol.drivers.relaying.shared import Shared
-from tfd.protocol.drivers.relaying.sockets import close, peer_name
+from tfd.protocol.drivers.relaying.sockets import CLIENT_OPTIONS, close, peer_name
 from tfd.protocol.drivers.relaying.suspended import ConnectionState
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure, TicketSource
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
@@ -48,15 +48,6 @@ _NOTHING: Final[Mapping[Address, BoundAddress]] = MappingProxyType({})
 
 # Looking at thousands of connections at once would hold up the relaying for as long.
 _CHECK_SLICES: Final = 10
-
-# A client that has vanished is noticed within four minutes; not earlier, for a telephone may be asleep.
-_CLIENT_OPTIONS: Final = (
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 120),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +293,7 @@ class _Listening:
         self._listener = listener
         self.bound = bound
         for address in bound.values():
-            address.serve(self._accepted)
+            address.serve(self._accepted, CLIENT_OPTIONS)
         self._full = False
         self._mind_the_limit(listener)
 
@@ -323,9 +314,6 @@ class _Listening:
             return
         greeting = b""
         try:
-            if isinstance(peer, tuple):
-                for option in _CLIENT_OPTIONS:
-                    client.setsockopt(*option)
             if listener.proxy_protocol is not ProxyProtocol.OFF:
                 greeting = header(listener.proxy_protocol, peer, client.getsockname())
         except OSError:

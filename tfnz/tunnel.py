@@ -11,6 +11,7 @@ from tfd.protocol.drivers.relaying.connection import Connection as Relayed
 from tfd.protocol.drivers.relaying.driver import Counts
 from tfd.protocol.drivers.relaying.listener import BindError, BoundAddress
 from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
+from tfd.protocol.drivers.relaying.sockets import CLIENT_OPTIONS
 from tfnz import relaying
 from tfnz.base import Ending, Killable, Waitable, as_text, new_uuid
 
@@ -26,15 +27,6 @@ TIMEOUT: Final = 30.0
 HIGHEST_PORT: Final = 65535
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - decided: without an address a tunnel serves all
 _TRIES: Final = 16
-
-# A client that has vanished is noticed within four minutes; not earlier, for a telephone may be asleep.
-_CLIENT_OPTIONS: Final = (
-    (sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1),
-    (sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1),
-    (sockets.IPPROTO_TCP, sockets.TCP_KEEPIDLE, 120),
-    (sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, 30),
-    (sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, 4),
-)
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +167,7 @@ class Tunnel(Waitable, Killable, Ending):
         self.lp = _port(self._bound[0])
         through.serve(self._target)
         for bound in self._bound:
-            bound.serve(self._accepted)
+            bound.serve(self._accepted, CLIENT_OPTIONS)
 
     def _bind_everywhere(self) -> list[BoundAddress]:
         """Bind one port on all addresses of both families; a machine may have but one of them."""
@@ -202,12 +194,6 @@ class Tunnel(Waitable, Killable, Ending):
             raise OSError(number, str(error)) from error
 
     def _accepted(self, client: sockets.socket, _peer: SocketAddress) -> None:
-        try:
-            for option in _CLIENT_OPTIONS:
-                client.setsockopt(*option)
-        except OSError:
-            client.close()  # reset by its peer before we came to it
-            return
         assert self._through is not None
         self._last += 1
         number = self._last

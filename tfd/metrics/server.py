@@ -18,6 +18,7 @@ from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Loop, Timer
 from tfd.protocol.drivers.relaying.listener import BindError, BoundAddress
 from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
+from tfd.protocol.drivers.relaying.sockets import ENDS_IN_ORDER
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 
 MAX_CLIENTS: Final = 32
@@ -103,7 +104,7 @@ class Server:
         former, self._bound = self._bound, bound
         self._close_all_but(bound, former)
         for address in bound.values():
-            address.serve(self._accepted)
+            address.serve(self._accepted, (ENDS_IN_ORDER,))
 
     @staticmethod
     def _close_all_but(kept: Mapping[Address, BoundAddress], some: dict[Address, BoundAddress]) -> None:

@@ -15,7 +15,7 @@ from tfd.protocol import logged
 from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Timer
 from tfd.protocol.drivers.relaying.driver import UNWATCHED, Counts, Driver
 from tfd.protocol.drivers.relaying.shared import Listener, Shared
-from tfd.protocol.drivers.relaying.sockets import cookie, peer_name, peer_of, send_some, set_reset, silence_of
+from tfd.protocol.drivers.relaying.sockets import cookie, peer_name, peer_of, send_some, silence_of
 from tfd.protocol.drivers.relaying.suspended import ConnectionState, ListenerState
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure
 from tfd.protocol.errors import UsageError
@@ -36,7 +36,7 @@ class Connection(Driver):
         shared: the proxy's common parts.
         listener: the listener's settings when the connection was accepted.
         counts: the listener's counts.
-        client: the accepted socket, non-blocking; this connection's from now on.
+        client: the accepted socket, non-blocking, with CLIENT_OPTIONS; this connection's from now on.
         greeting: what the container gets first (a PROXY header), or nothing.
         ended: called once, at the end.
 
@@ -79,9 +79,6 @@ class Connection(Driver):
         self._wait: Timer | None = None
         counts.open += 1
         shared.connections.add(self)
-        # Unless it is closed in order: to the client of a process that was killed, or whose restart failed,
-        # an end of stream would be the end of what the container has to say.
-        set_reset(client, on=True)
         # Watched for nothing but its reset: what it says stays in the kernel until the channel can take it.
         shared.loop.register(client.fileno(), 0, self._on_client)
         self._client_events = 0

@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tfd.protocol import logged
@@ -11,6 +11,7 @@ from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import READ, Loop, Timer
 from tfd.protocol.drivers.relaying.binding import BindError, Listening, listen
 from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
+from tfd.protocol.drivers.relaying.sockets import Option
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 
 __all__ = ["BindError", "BoundAddress"]
@@ -36,6 +37,9 @@ class BoundAddress:
         self._loop = loop
         self._log = log
         self._accepted: Accepted | None = None
+        self._options: Sequence[Option] = ()
+        # The sockets on which connections may wait that came before the options were set.
+        self._early: set[socket.socket] = set()
         self._timer: Timer | None = None
         self._watched = False
         self._listening: list[Listening] = listen(address, log, kept)
@@ -51,9 +55,17 @@ class BoundAddress:
         """What getsockname() gives for each socket."""
         return [listening.getsockname() for listening in self._sockets]
 
-    def serve(self, accepted: Accepted) -> None:
-        """Call `accepted` with each new connection (non-blocking) and its peer from now on."""
+    def serve(self, accepted: Accepted, options: Sequence[Option]) -> None:
+        """Call `accepted` with each new connection (non-blocking) and its peer from now on.
+
+        Connections of TCP have these options: they inherit them from the listening socket.
+        """
         self._accepted = accepted
+        if options != self._options:
+            self._options = options
+            self._early = {each for each in self._sockets if each.family != socket.AF_UNIX}
+            for listening in self._early:
+                _set(listening, options)
         self.resume()
 
     def pause(self) -> None:
@@ -100,6 +112,7 @@ class BoundAddress:
             try:
                 connection, peer = listening.accept()
             except BlockingIOError:
+                self._early.discard(listening)
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED:
@@ -107,6 +120,9 @@ class BoundAddress:
                     return
                 continue  # that one connection went away before it was accepted (accept(2))
             connection.setblocking(False)
+            if listening in self._early and not _set(connection, self._options):
+                connection.close()  # reset by its peer before we came to it
+                continue
             self._accepted(connection, peer)
 
     def _exhausted(self, error: OSError) -> None:
@@ -119,6 +135,16 @@ class BoundAddress:
             address=str(self.address),
             reason=error.strerror,
         )
+
+
+def _set(connection: socket.socket, options: Sequence[Option]) -> bool:
+    """Set the options; false where the connection is broken."""
+    try:
+        for option in options:
+            connection.setsockopt(*option)
+    except OSError:
+        return False
+    return True
 
 
 class _Acceptor:

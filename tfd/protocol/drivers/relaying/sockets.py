@@ -15,6 +15,29 @@ from tfd.protocol.liveness import INFO_SIZE, silence
 _PIECES: Final = 64
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _DEFAULT: Final = struct.pack("ii", 0, 0)
+Option = tuple[int, int, int | bytes]
+"""For setsockopt: level, name, value."""
+
+ENDS_BY_RESET: Final[Option] = (socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+"""See `set_reset`."""
+
+ENDS_IN_ORDER: Final[Option] = (socket.SOL_SOCKET, socket.SO_LINGER, _DEFAULT)
+"""As sockets are made."""
+
+CLIENT_OPTIONS: Final[tuple[Option, ...]] = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 120),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    ENDS_BY_RESET,
+)
+"""For clients: one that has vanished is noticed within four minutes; not earlier, a telephone may be asleep.
+
+A reset unless it is closed in order: to the client of a process that was killed, or whose restart failed, an
+end of stream would be the end of what the container has to say.
+"""
+
 _SO_COOKIE: Final = 57  # asm-generic/socket.h; the socket module does not have it
 _SIOCOUTQ: Final = 0x5411  # asm-generic/ioctls.h has it as TIOCOUTQ; tcp(7)
 _COOKIE: Final = struct.Struct("=Q")
@@ -51,7 +74,7 @@ def close(connection: socket.socket, *, reset: bool) -> None:
 
 def set_reset(connection: socket.socket, *, on: bool) -> None:
     """Choose whether it ends by a reset, whoever closes it last (socket(7), SO_LINGER with a time of 0)."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER if on else _DEFAULT)
+    connection.setsockopt(*(ENDS_BY_RESET if on else ENDS_IN_ORDER))
 
 
 def cookie(connection: socket.socket) -> int:
