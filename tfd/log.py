@@ -81,6 +81,10 @@ class Log:
         if LEVELS[level] <= self._threshold:
             self._outbox.put(Entry(level, message, fields, kind))
 
+    def takes(self, kind: Kind) -> bool:
+        """Tell whether anybody hears of events of this kind: for those whose fields cost something."""
+        return self._hearer is not None or LEVELS[kind.level] <= self._threshold
+
     def limited(
         self, key: str, what: Kind | str, message: str, *, interval: float = 10.0, **fields: object
     ) -> None:

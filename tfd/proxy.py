@@ -25,7 +25,7 @@ from tfd.protocol.drivers.relaying.listener import BindError, BoundAddress
 from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol, SocketAddress, bare_address, header
 from tfd.protocol.drivers.relaying.routes import Routes
 from tfd.protocol.drivers.relaying.shared import Shared
-from tfd.protocol.drivers.relaying.sockets import CLIENT_OPTIONS, close, peer_name
+from tfd.protocol.drivers.relaying.sockets import CLIENT_OPTIONS, close, peer_name, peer_of
 from tfd.protocol.drivers.relaying.suspended import ConnectionState
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure, TicketSource
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
@@ -319,13 +319,13 @@ class _Listening:
         except OSError:
             client.close()  # reset by its peer before we came to it
             return
-        Connection(self._shared, listener, self.counts, client, greeting, self._on_end).begin()
+        Connection(self._shared, listener, self.counts, client, peer, greeting, self._on_end).begin()
         self._mind_the_limit(listener)
 
     def resume(self, state: ConnectionState, client: socket.socket) -> Connection:
         """Make a connection of the process before; it is still to go on."""
         connection = Connection(
-            self._shared, state.listener, self.counts, client, state.greeting, self._on_end
+            self._shared, state.listener, self.counts, client, peer_of(client), state.greeting, self._on_end
         )
         if self._listener is not None:
             self._mind_the_limit(self._listener)

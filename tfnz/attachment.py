@@ -125,7 +125,7 @@ class Attachment:
         self._stop_timer()
         connection, self._socket = self._socket, None
         if connection is not None:
-            self._loop.unregister(connection.fileno())
+            self._loop.forget(connection.fileno())
             connection.close()
 
     def _got_connection(self, connection: socket.socket | str) -> bool:
@@ -143,7 +143,7 @@ class Attachment:
             return False
         self._socket = connection
         self._events = READ
-        self._loop.register(connection.fileno(), READ, self._ready)
+        self._loop.redirect(connection.fileno(), self._ready)
         self._pipe.attach()
         self.flush()
         return True
@@ -227,11 +227,13 @@ class Attachment:
         channel, connection = self._channel, self._socket
         self._stop_timer()
         if connection is not None:
-            self._loop.unregister(connection.fileno())
             self._socket = None
             if channel is not None and channel.ended and not channel.take_rest():
+                if self._events != READ:
+                    self._loop.modify(connection.fileno(), READ)
                 self._pool.put((self._ticket.host, self._ticket.port), connection)
             else:
+                self._loop.forget(connection.fileno())
                 connection.close()
         self._close()
         self._tell("the location closed the channel")

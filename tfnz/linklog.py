@@ -32,6 +32,10 @@ class LinkLog:
                 " ".join([message, *(f"{name}={value}" for name, value in fields.items())]),
             )
 
+    def takes(self, kind: Kind) -> bool:
+        """Tell whether anybody hears of events of this kind: for those whose fields cost something."""
+        return self._log.isEnabledFor(_LEVELS[kind.level])
+
     def limited(
         self, key: str, what: Kind | str, message: str, *, interval: float = 10.0, **fields: object
     ) -> None:

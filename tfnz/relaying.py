@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tfd.protocol.drivers.relaying.connection import Connection as Relayed
 from tfd.protocol.drivers.relaying.driver import Counts
+from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
 from tfd.protocol.drivers.relaying.routes import Routes
 from tfd.protocol.drivers.relaying.shared import Shared
 from tfd.protocol.drivers.relaying.tickets import TicketCallback
@@ -61,10 +62,15 @@ class Relaying:
         self._stock.prepare(target.container, target.port)
 
     def relay(
-        self, target: Target, counts: Counts, client: socket.socket, ended: Callable[[], None]
+        self,
+        target: Target,
+        counts: Counts,
+        client: socket.socket,
+        peer: SocketAddress,
+        ended: Callable[[], None],
     ) -> Relayed:
         """Relay a connection that was accepted; its socket is ours from now on."""
-        relayed = Relayed(self._shared, target, counts, client, b"", ended)
+        relayed = Relayed(self._shared, target, counts, client, peer, b"", ended)
         relayed.begin()
         return relayed
 

@@ -159,7 +159,7 @@ async def _forward(
     through = relaying.of(listening.plane)
     target = relaying.Target("an ssh server", listening.container.id, port, CONNECT_LIMIT)
     through.serve(target)
-    through.relay(target, Counts(), theirs, _nothing)
+    through.relay(target, Counts(), theirs, "", _nothing)
     from_container, to_container = await asyncio.open_connection(sock=ours)
     try:
         await asyncio.gather(_copy(reader, to_container), _copy(from_container, writer))

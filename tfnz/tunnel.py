@@ -193,12 +193,12 @@ class Tunnel(Waitable, Killable, Ending):
             number = cause.errno if isinstance(cause, OSError) else None
             raise OSError(number, str(error)) from error
 
-    def _accepted(self, client: sockets.socket, _peer: SocketAddress) -> None:
+    def _accepted(self, client: sockets.socket, peer: SocketAddress) -> None:
         assert self._through is not None
         self._last += 1
         number = self._last
         relayed = self._through.relay(
-            self._target, self._counts, client, lambda: _ignore(self.proxies.pop(number, None))
+            self._target, self._counts, client, peer, lambda: _ignore(self.proxies.pop(number, None))
         )
         self.proxies[number] = relayed
 

@@ -30,6 +30,10 @@ class RecordingLog:
         else:
             self.lines.append(Line(what, message, fields))
 
+    def takes(self, kind: Kind) -> bool:  # noqa: ARG002 - the log's signature
+        """Take everything."""
+        return True
+
     def limited(
         self,
         key: str,

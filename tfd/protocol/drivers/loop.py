@@ -116,12 +116,24 @@ class Loop:
         """Change the events that a registered descriptor is watched for. Raises OSError."""
         self._epoll.modify(fd, events)
 
+    def redirect(self, fd: int, callback: Callable[[int], None]) -> None:
+        """Call another callback for a registered descriptor: its owner has changed, which costs no call."""
+        self._callbacks[fd] = callback
+
     def unregister(self, fd: int) -> None:
         """Forget a descriptor, before it is closed. Harmless when it is not registered."""
         if self._callbacks.pop(fd, None) is not None:
             # The batch in hand may hold an event of this number, and the number a new owner.
             self._gone.add(fd)
             self._epoll.unregister(fd)
+
+    def forget(self, fd: int) -> None:
+        """Forget a descriptor that is closed next and has no copy: its end takes it out of epoll (epoll(7)).
+
+        Harmless when it is not registered.
+        """
+        if self._callbacks.pop(fd, None) is not None:
+            self._gone.add(fd)
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call once, not before `when` (seconds of `now`)."""

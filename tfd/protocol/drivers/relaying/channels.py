@@ -34,7 +34,11 @@ _CONNECTING_MOST = 64
 
 Endpoint = tuple[str, int]
 Callback = Callable[[socket.socket | str], bool]
-"""Gets a connected socket, or why there is none. Returns whether it keeps the socket."""
+"""Gets a connected socket, or why there is none. Returns whether it keeps the socket.
+
+The loop watches the socket for READ all the time: who keeps it has the loop call him instead
+(`Loop.redirect`), and gives it back likewise.
+"""
 
 
 class ChannelPool:
@@ -62,6 +66,7 @@ class ChannelPool:
         """Take a connection back whose channel ended in order, or that was not used."""
         port = self._endpoints.get(endpoint)
         if port is None:
+            self._loop.forget(connection.fileno())
             connection.close()
         else:
             port.put(connection)
@@ -112,7 +117,6 @@ class _Port:
         if self._ready:
             # The youngest: the location drops the oldest first.
             connection, _ = self._ready.popitem()
-            self._loop.unregister(connection.fileno())
             if not callback(connection):
                 self.put(connection)
         else:
@@ -124,10 +128,11 @@ class _Port:
             if self._waiting.popleft()(connection):
                 return
         if len(self._ready) >= _READY_MOST or self._closed:
+            self._loop.forget(connection.fileno())
             connection.close()
         else:
             self._ready[connection] = self._loop.now
-            self._loop.register(connection.fileno(), READ, partial(self._went_away, connection))
+            self._loop.redirect(connection.fileno(), partial(self._went_away, connection))
 
     def renew(self) -> None:
         """Close what the location will close soon, and connect anew for it."""
@@ -152,7 +157,7 @@ class _Port:
     def _went_away(self, connection: socket.socket, _events: int = 0) -> None:
         # An end, a reset, or bytes that nobody asked for: no use in any case.
         del self._ready[connection]
-        self._loop.unregister(connection.fileno())
+        self._loop.forget(connection.fileno())
         connection.close()
 
     def _connect_more(self) -> None:
@@ -243,7 +248,7 @@ class _Dial:
     def cancel(self) -> None:
         """Give up without a word. Harmless when it is over."""
         if self._connection is not None:
-            self._leave().close()
+            self._drop()
 
     def _next(self, reason: str) -> None:
         while self._addresses:
@@ -259,25 +264,31 @@ class _Dial:
         self._failed(self, reason)
 
     def _on_ready(self, _events: int) -> None:
-        connection = self._leave()
-        error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        assert self._connection is not None
+        error = self._connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
-            connection.close()
+            self._drop()
             self._next(os.strerror(error))
         else:
+            connection = self._leave()
+            self._loop.modify(connection.fileno(), READ)
             self._connected(self, connection)
 
     def _too_late(self) -> None:
-        self._leave().close()
+        self._drop()
         self._next(f"no answer within {self._share:g} s")
 
     def _leave(self) -> socket.socket:
         assert self._connection is not None
         assert self._timer is not None
         self._timer.cancel()
-        self._loop.unregister(self._connection.fileno())
         connection, self._connection = self._connection, None
         return connection
+
+    def _drop(self) -> None:
+        connection = self._leave()
+        self._loop.forget(connection.fileno())
+        connection.close()
 
 
 def _connect(address: str, port: int) -> socket.socket:

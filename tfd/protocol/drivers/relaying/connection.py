@@ -14,8 +14,9 @@ from typing import Any, Final
 from tfd.protocol import logged
 from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Timer
 from tfd.protocol.drivers.relaying.driver import UNWATCHED, Counts, Driver
+from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
 from tfd.protocol.drivers.relaying.shared import Listener, Shared
-from tfd.protocol.drivers.relaying.sockets import cookie, peer_name, peer_of, send_some, silence_of
+from tfd.protocol.drivers.relaying.sockets import cookie, peer_name, send_some, silence_of
 from tfd.protocol.drivers.relaying.suspended import ConnectionState, ListenerState
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure
 from tfd.protocol.errors import UsageError
@@ -37,6 +38,7 @@ class Connection(Driver):
         listener: the listener's settings when the connection was accepted.
         counts: the listener's counts.
         client: the accepted socket, non-blocking, with CLIENT_OPTIONS; this connection's from now on.
+        peer: whom the client is connected from.
         greeting: what the container gets first (a PROXY header), or nothing.
         ended: called once, at the end.
 
@@ -63,6 +65,7 @@ class Connection(Driver):
         listener: Listener,
         counts: Counts,
         client: socket.socket,
+        peer: SocketAddress,
         greeting: bytes,
         ended: Callable[[], None],
     ) -> None:
@@ -71,7 +74,7 @@ class Connection(Driver):
         self._listener = listener
         self._ended = ended
         self._greeting = greeting
-        self._peer = peer_of(client)
+        self._peer = peer
         self._replay = NOTHING_YET
         self._route: Route | None = None
         self._attempt = 0
@@ -79,9 +82,6 @@ class Connection(Driver):
         self._wait: Timer | None = None
         counts.open += 1
         shared.connections.add(self)
-        # Watched for nothing but its reset: what it says stays in the kernel until the channel can take it.
-        shared.loop.register(client.fileno(), 0, self._on_client)
-        self._client_events = 0
         self._timer: Timer | None = None
         self._until = 0.0
 
@@ -89,6 +89,8 @@ class Connection(Driver):
         """Hold the client, and have it served."""
         self._hold(self._listener.connect_timeout)
         self._try()
+        if self._relay is None:
+            self._watch_held()
 
     def _hold(self, seconds: float) -> None:
         self._counts.waiting += 1
@@ -152,8 +154,19 @@ class Connection(Driver):
             self._try()
         else:
             self._settle()
+        if self._relay is None:
+            self._watch_held()
 
     # Holding: from the accept to the container's answer.
+
+    def _watch_held(self) -> None:
+        """Watch the client for nothing but its reset: what it says waits in the kernel for a channel."""
+        if self._client is not None:
+            if self._client_events == UNWATCHED:
+                self._loop.register(self._client.fileno(), 0, self._on_client)
+            elif self._client_events:
+                self._loop.modify(self._client.fileno(), 0)
+            self._client_events = 0
 
     def route_found(self) -> None:
         """Go on: the container has a route now."""
@@ -204,9 +217,15 @@ class Connection(Driver):
             self._failed("no ticket", f"the location's ticket cannot be used: {error}")
             return False
         self._channel = channel
+        self._channel_events = READ
+        self._loop.redirect(channel.fileno(), self._on_channel)
         self._endpoint = (ticket.host, ticket.port)
-        self._watch_channel(READ)
+        if self._relay.wants_plain:
+            # What the client has said already goes with the opening: one packet wakes the other end once.
+            self._read_client()
         self._flush_channel()
+        if self._relay.state is State.OPENING:
+            self._watch_client(READ)
         self._settle()
         return True
 
@@ -269,6 +288,8 @@ class Connection(Driver):
             self._flush_client()
         if relay.wants_plain and events & (READ | BROKEN):
             self._read_client()
+        elif events & READ and relay.state is State.OPENING:
+            self._watch_client(0)
         if events & BROKEN and not relay.wants_plain and not relay.to_plain:
             self._watch_client(UNWATCHED)
         self._settle()
@@ -298,7 +319,10 @@ class Connection(Driver):
         if relay.done:
             self._finished(relay)
             return
-        self._watch_client((READ if relay.wants_plain else 0) | (WRITE if relay.to_plain else 0))
+        client_events = (READ if relay.wants_plain else 0) | (WRITE if relay.to_plain else 0)
+        # Until there is an answer one read is taken ahead. Mostly the client says no more: the watch is left.
+        if client_events or relay.state is not State.OPENING:
+            self._watch_client(client_events)
         self._watch_channel((READ if relay.wants_channel else 0) | (WRITE if relay.to_channel else 0))
 
     def _answered(self) -> None:
@@ -318,7 +342,7 @@ class Connection(Driver):
         self._replay = relay.replay
         self._relay = None
         self._close_channel()
-        self._watch_client(0)
+        self._watch_held()
         self._failed(kind, relay.reason)
 
     def _channel_lost(self, relay: Relay) -> None:
@@ -338,6 +362,8 @@ class Connection(Driver):
         self._reset()
 
     def _tell_end(self) -> None:
+        if not self._shared.log.takes(logged.CONNECTION_ENDED):
+            return
         message = f"a connection to {self._listener.name} ended"
         self._shared.log.event(logged.CONNECTION_ENDED, message, **self._fields())
 
@@ -357,8 +383,8 @@ class Connection(Driver):
         self._tell_end()
         channel, endpoint = self._channel, self._endpoint
         if channel is not None and endpoint is not None and relay.reusable and not relay.take_rest():
-            self._watch_channel(UNWATCHED)
-            self._channel = None
+            self._watch_channel(READ)
+            self._channel, self._channel_events = None, UNWATCHED
             self._shared.pool.put(endpoint, channel)
         self._close_client(reset=False)
         self._end()

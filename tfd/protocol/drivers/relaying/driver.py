@@ -201,12 +201,14 @@ class Driver:
 
     def _close_client(self, *, reset: bool) -> None:
         if self._client is not None:
-            self._watch_client(UNWATCHED)
+            self._loop.forget(self._client.fileno())
+            self._client_events = UNWATCHED
             close(self._client, reset=reset)
             self._client = None
 
     def _close_channel(self) -> None:
         if self._channel is not None:
-            self._watch_channel(UNWATCHED)
+            self._loop.forget(self._channel.fileno())
+            self._channel_events = UNWATCHED
             self._channel.close()
             self._channel = None
