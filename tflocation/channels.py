@@ -14,13 +14,15 @@ from collections.abc import Iterator, Set
 from operator import attrgetter
 from typing import Final
 
-from tfd.protocol.channel import OPENING_SIZE, ChannelError, parse_opening
+from tfd.protocol.channel import OPENING_SIZE, Bytes, ChannelError, parse_opening
+from tfd.protocol.drivers.hosting import Hosting
+from tfd.protocol.drivers.loop import READ, Loop, Timer
 from tfd.protocol.drivers.relaying.sockets import cookie
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_INTERVAL
 from tfd.protocol.relay import Relay, State
 from tflocation.listening import listening_at
-from tflocation.logs import RateLimited
+from tflocation.logs import DriverLog, RateLimited
 from tflocation.relaying import OpenPipe, UsedChannel, new_buffer
 from tflocation.suspended import SuspendedChannel, SuspendedNewcomer
 from tflocation.tickets import Grant, PortTarget, Refusal, Tickets
@@ -63,6 +65,10 @@ class ChannelServer:
     ) -> None:
         self._tickets = tickets
         self._log = RateLimited(log)
+        self._driver_log = DriverLog(log)
+        # From `start` to `close`, which may come again.
+        self._loop: Loop
+        self._hosting: Hosting | None = None
         self._counters = counters
         self._open_pipe = open_pipe
         self._buffer = new_buffer()
@@ -74,7 +80,7 @@ class ChannelServer:
         self._unticketed: dict[socket.socket, _Unticketed] = {}
         self._channels: set[UsedChannel] = set()
         self._unchecked: list[UsedChannel] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     @property
     def open_channels(self) -> int:
@@ -94,6 +100,7 @@ class ChannelServer:
         loop = asyncio.get_running_loop()
         self._kept = kept
         found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self._loop = Loop(self._driver_log)
         try:
             for family, _, _, _, address in dict.fromkeys(found):
                 before = kept.find(family, address) if kept is not None else None
@@ -103,10 +110,12 @@ class ChannelServer:
                     self._names.append(before.name if before is not None else kept.keep(listening))
         except OSError:
             self._stop_listening()
+            self._loop.close()
             raise
+        self._hosting = Hosting(self._loop, loop)
         for listening in self._listening:
-            loop.add_reader(listening, self._accept, listening)
-        self._timer = loop.call_later(CHECK_INTERVAL / _CHECK_SLICES, self._check)
+            self._watch(listening)
+        self._timer = self._loop.call_later(CHECK_INTERVAL / _CHECK_SLICES, self._check)
 
     def close_account(self, account: str) -> int:
         """Withdraw the account's tickets and reset its channels at once. Tells how many channels it had."""
@@ -133,7 +142,8 @@ class ChannelServer:
         self._names.clear()
         self._stop_listening()
         for newcomer in list(self._unticketed.values()):
-            newcomer.leave()
+            self._loop.unregister(newcomer.connection.fileno())
+            self.left(newcomer)
             state = SuspendedNewcomer(newcomer.opening, cookie(newcomer.connection))
             yield state, None, newcomer.connection
         for channel in sorted(self._channels, key=attrgetter("silence")):
@@ -147,13 +157,13 @@ class ChannelServer:
 
     def await_ticket(self, state: SuspendedNewcomer, connection: socket.socket) -> None:
         """Go on with a connection that had presented no ticket."""
-        self._await_ticket(connection, state.opening)
+        self._await_ticket(connection, state.opening, watched=False)
 
     def go_on(self, state: SuspendedChannel, plain: socket.socket, channel: socket.socket) -> None:
         """Go on with a channel of the process before. Raises UsageError where its state is none."""
         relay = Relay.resume(state.relay)
         grant = Grant(b"", b"", "", state.account, state.container, state.target, 0.0)
-        used = self._use(grant, relay, channel)
+        used = self._use(grant, relay, channel, watched=False)
         self._unverified.add(used)
         used.go_on(plain, plain_gone=state.plain_gone)
 
@@ -182,6 +192,10 @@ class ChannelServer:
         for newcomer in list(self._unticketed.values()):
             newcomer.close()
         self._abort(list(self._channels))
+        if self._hosting is not None:
+            self._hosting.close()
+            self._hosting = None
+            self._loop.close()
 
     def _abort(self, channels: list[UsedChannel]) -> int:
         for channel in channels:
@@ -190,12 +204,15 @@ class ChannelServer:
 
     def _stop_listening(self) -> None:
         for listening in self._listening:
-            asyncio.get_running_loop().remove_reader(listening)
+            self._loop.unregister(listening.fileno())
             listening.close()
         for name in self._names:
             assert self._kept is not None
             self._kept.forget(name)
         self._listening, self._names = [], []
+
+    def _watch(self, listening: socket.socket) -> None:
+        self._loop.register(listening.fileno(), READ, lambda _events: self._accept(listening))
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPTS_AT_ONCE):
@@ -215,24 +232,27 @@ class ChannelServer:
             except OSError:
                 connection.close()
                 continue
-            self._await_ticket(connection, b"")
+            self._await_ticket(connection, b"", watched=False)
 
     def _pause(self, listening: socket.socket, error: OSError) -> None:
         """Leave connections in the backlog: without descriptors the loop would be told of them for ever."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(listening)
+        self._loop.unregister(listening.fileno())
 
         def resume() -> None:
             if listening in self._listening:
-                loop.add_reader(listening, self._accept, listening)
+                self._watch(listening)
 
-        loop.call_later(_PAUSE, resume)
+        self._loop.call_later(_PAUSE, resume)
         self._log.warning("accept", f"the channel port accepts nothing for {_PAUSE} s: {error.strerror}")
 
-    def _await_ticket(self, connection: socket.socket, begun: bytes) -> None:
+    def _await_ticket(self, connection: socket.socket, begun: bytes, *, watched: bool) -> None:
         if len(self._unticketed) >= UNTICKETED_MOST:
             self._drop(next(iter(self._unticketed.values())), "too many connections without a ticket")
-        newcomer = self._unticketed[connection] = _Unticketed(self, connection)
+        newcomer = self._unticketed[connection] = _Unticketed(self, connection, self._loop, self._buffer)
+        if watched:
+            self._loop.redirect(connection.fileno(), newcomer.ready)
+        else:
+            self._loop.register(connection.fileno(), READ, newcomer.ready)
         if begun:
             newcomer.take(begun)
 
@@ -248,15 +268,14 @@ class ChannelServer:
         """Forget a connection that is closed or has presented a ticket."""
         self._unticketed.pop(newcomer.connection, None)
 
-    def presented(self, newcomer: "_Unticketed", opening: bytes, rest: bytes) -> None:
+    def presented(self, newcomer: "_Unticketed", opening: bytes, rest: Bytes) -> None:
         """Take the first bytes of a channel, and what was read after them."""
         try:
             ticket = parse_opening(opening)
         except ChannelError as error:
             self._drop(newcomer, str(error))
             return
-        loop = asyncio.get_running_loop()
-        answer = self._tickets.redeem(ticket, loop.time())
+        answer = self._tickets.redeem(ticket, self._loop.now)
         if isinstance(answer, Refusal):
             self._counters[f"tickets-{answer.name.lower()}"] += 1
             self._log.warning(
@@ -264,13 +283,21 @@ class ChannelServer:
             )
             newcomer.close()
             return
-        newcomer.leave()
+        self.left(newcomer)
         relay = Relay.answer(answer.key, answer.cipher)
-        self._use(answer, relay, newcomer.connection).start(rest)
+        self._use(answer, relay, newcomer.connection, watched=True).start(rest)
 
-    def _use(self, grant: Grant, relay: Relay, connection: socket.socket) -> UsedChannel:
-        loop = asyncio.get_running_loop()
-        channel = UsedChannel(loop, self._buffer, grant, relay, connection, self._open_pipe, self._ended)
+    def _use(self, grant: Grant, relay: Relay, connection: socket.socket, *, watched: bool) -> UsedChannel:
+        channel = UsedChannel(
+            self._loop,
+            self._buffer,
+            grant,
+            relay,
+            connection,
+            self._open_pipe,
+            self._ended,
+            watched=watched,
+        )
         self._channels.add(channel)
         return channel
 
@@ -288,38 +315,41 @@ class ChannelServer:
             self._log.warning("lost", message, account=grant.account, container=grant.container)
         if reusable is not None:
             if self._listening:
-                self._await_ticket(reusable, relay.take_rest())
+                self._await_ticket(reusable, relay.take_rest(), watched=True)
             else:
+                self._loop.forget(reusable.fileno())
                 reusable.close()
 
     def _check(self) -> None:
         """Drop those who have not presented a ticket in time, and channels whose peer is gone."""
-        loop = asyncio.get_running_loop()
+        now = self._loop.now
         for newcomer in list(self._unticketed.values()):
-            if loop.time() < newcomer.until:
+            if now < newcomer.until:
                 break
             self._drop(newcomer, f"no ticket within {TICKET_LIMIT:g} s")
-        self._tickets.expire(loop.time())
+        self._tickets.expire(now)
         if not self._unchecked:
             self._unchecked = list(self._channels)
         # A part each time: looking at thousands at once would hold up the relaying for as long.
         for _ in range(min(len(self._unchecked), math.ceil(len(self._channels) / _CHECK_SLICES))):
             self._unchecked.pop().check_alive()
-        self._timer = loop.call_later(CHECK_INTERVAL / _CHECK_SLICES, self._check)
+        self._timer = self._loop.call_later(CHECK_INTERVAL / _CHECK_SLICES, self._check)
 
 
 class _Unticketed:
-    """A connection that has not presented a ticket yet."""
+    """A connection that has not presented a ticket yet. The loop watches it for READ."""
 
-    __slots__ = ("_server", "connection", "opening", "until")
+    __slots__ = ("_buffer", "_loop", "_server", "connection", "opening", "until")
 
-    def __init__(self, server: ChannelServer, connection: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+    def __init__(
+        self, server: ChannelServer, connection: socket.socket, loop: Loop, buffer: memoryview
+    ) -> None:
         self.connection = connection
-        self.until = loop.time() + TICKET_LIMIT
-        self._server = server
+        self.until = loop.now + TICKET_LIMIT
         self.opening = b""
-        loop.add_reader(connection, self._read)
+        self._server = server
+        self._loop = loop
+        self._buffer = buffer
 
     @property
     def peer(self) -> str:
@@ -330,31 +360,28 @@ class _Unticketed:
             return "unknown"
         return f"{host} port {port}"
 
-    def leave(self) -> None:
-        """Stop reading; the socket is another's from now on."""
-        asyncio.get_running_loop().remove_reader(self.connection)
-        self._server.left(self)
-
     def close(self) -> None:
         """Close it."""
-        self.leave()
+        self._loop.forget(self.connection.fileno())
+        self._server.left(self)
         self.connection.close()
 
-    def _read(self) -> None:
+    def ready(self, _events: int) -> None:
+        """Read what there is."""
         try:
-            # No byte more than the opening: what follows is the channel's.
-            data = self.connection.recv(OPENING_SIZE - len(self.opening))
+            count = self.connection.recv_into(self._buffer)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if count:
+            self.take(self._buffer[:count])
+        else:
             self.close()
-            return
-        self.take(data)
 
-    def take(self, data: bytes) -> None:
-        """Take the next bytes; only a channel's connection that is used again gives more than the opening."""
-        self.opening += data
-        if len(self.opening) >= OPENING_SIZE:
-            self._server.presented(self, self.opening[:OPENING_SIZE], self.opening[OPENING_SIZE:])
+    def take(self, data: Bytes) -> None:
+        """Take the next bytes. No byte more than the opening is kept: what follows is the channel's."""
+        lacking = OPENING_SIZE - len(self.opening)
+        self.opening += bytes(data[:lacking])
+        if len(self.opening) == OPENING_SIZE:
+            self._server.presented(self, self.opening, data[lacking:])

@@ -105,6 +105,34 @@ def attend(call_later: CallLater | None) -> None:
             handler.outbox.attend(call_later)
 
 
+class DriverLog:
+    """The log as `tfd.protocol.drivers` wants it (see `tfd.protocol.drivers.log`), through `logging`."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._limited: dict[float, RateLimited] = {}
+
+    def event(self, what: Kind | str, message: str, **fields: object) -> None:
+        """Log one event."""
+        self._log.log(_level(what), message, extra={"fields": fields})
+
+    def takes(self, kind: Kind) -> bool:
+        """Tell whether events of this kind are logged."""
+        return self._log.isEnabledFor(_level(kind))
+
+    def limited(
+        self, key: str, what: Kind | str, message: str, *, interval: float = 10.0, **fields: object
+    ) -> None:
+        """Log one event at most every `interval` seconds for each `key`."""
+        limited = self._limited.setdefault(interval, RateLimited(self._log, interval))
+        limited.log(_level(what), key, message, event=None, **fields)
+
+
+def _level(what: Kind | str) -> int:
+    name = what.level if isinstance(what, Kind) else what
+    return next(level for level, known in _LEVELS if known == name)
+
+
 class RateLimited:
     """Lines that strangers can cause: at most one for each kind in `interval` seconds, with a count."""
 
@@ -121,6 +149,12 @@ class RateLimited:
 
         `event` is what the journal knows it by.
         """
+        self.log(logging.WARNING, kind, message, event=event, **fields)
+
+    def log(
+        self, level: int, kind: str, message: str, *, event: Kind | None = None, **fields: object
+    ) -> None:
+        """Do so at this level of `logging`."""
         now = self._clock()
         since, left_out = self._kinds.get(kind, (-self._interval, 0))
         if now - since < self._interval:
@@ -129,4 +163,4 @@ class RateLimited:
         self._kinds[kind] = (now, 0)
         if left_out:
             fields["left_out"] = left_out
-        self._log.warning(message, extra={"fields": fields, "kind": event})
+        self._log.log(level, message, extra={"fields": fields, "kind": event})

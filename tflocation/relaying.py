@@ -1,17 +1,18 @@
 """One channel in use, at the location's end: the driver of a `Relay` between two raw sockets.
 
-asyncio's loop watches the sockets; its streams are not used, for they buffer what the relay must bound.
+A loop of ours inside asyncio's watches the sockets: asyncio's own watching takes three times as long, and its
+streams buffer what the relay must bound.
 """
 
-import asyncio
 import contextlib
 import os
 import socket
 from collections.abc import Callable
 from typing import Final
 
-from tfd.protocol.channel import MAX_FRAME
-from tfd.protocol.drivers.relaying.sockets import cookie, send_some, set_reset, silence_of
+from tfd.protocol.channel import MAX_FRAME, Bytes
+from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Loop, Timer
+from tfd.protocol.drivers.relaying.sockets import cookie, is_established, send_some, set_reset, silence_of
 from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, SILENCE, is_dead
 from tfd.protocol.relay import LAST_STATES, READ_SIZE, Relay, State
 from tflocation.socketwatch import Watch
@@ -38,11 +39,12 @@ class UsedChannel:
     """One channel from its ticket to its end. From `start` or `go_on` it works without being asked.
 
     Args:
-        loop: the running loop.
+        loop: what watches the sockets.
         buffer: see `new_buffer`.
         grant: the ticket that was presented.
         relay: where it begins or goes on.
         channel: the socket that presented it, non-blocking; this object's from now on.
+        watched: whether the loop watches it for READ already.
         open_pipe: connects a channel whose ticket leads to a pipe.
         ended: called once with this object, and with the socket where it may carry the next channel.
 
@@ -63,13 +65,15 @@ class UsedChannel:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         buffer: memoryview,
         grant: Grant,
         relay: Relay,
         channel: socket.socket,
         open_pipe: OpenPipe,
         ended: "Callable[[UsedChannel, socket.socket | None], None]",
+        *,
+        watched: bool,
     ) -> None:
         self.grant = grant
         self.relay = relay
@@ -77,12 +81,12 @@ class UsedChannel:
         self._buffer = buffer
         self._open_pipe = open_pipe
         self._ended = ended
-        self._channel: Watch | None = Watch(loop, channel, self._read_channel, self._write_channel)
+        self._channel: Watch | None = Watch(loop, channel, self._on_channel, READ if watched else 0)
         self._plain: Watch | None = None
         self._plain_gone = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
-    def start(self, begun: bytes) -> None:
+    def start(self, begun: Bytes) -> None:
         """Connect to what the ticket leads to. `begun` came after the opening."""
         if begun:
             self.relay.channel_received(begun)
@@ -147,7 +151,7 @@ class UsedChannel:
         if self.relay.is_opening:
             self._await(plain)
         else:
-            self._plain = Watch(self._loop, plain, self._read_plain, self._write_plain)
+            self._plain = Watch(self._loop, plain, self._on_plain)
         self._settle()
 
     # What the ticket leads to.
@@ -178,26 +182,29 @@ class UsedChannel:
             self._refuse(error.strerror or str(error))
             return
         assert connection is not None
-        self._await(connection)
+        if is_established(connection):
+            # On this machine it takes no longer than the call; without a word, or it would be on its way.
+            self._opened(connection)
+        else:
+            self._await(connection)
 
     def _await(self, connection: socket.socket) -> None:
-        self._plain = Watch(self._loop, connection, self._read_plain, self._connected)
+        self._plain = Watch(self._loop, connection, self._connected)
         self._plain.want(read=False, write=True)
         self._timer = self._loop.call_later(CONNECT_LIMIT, self._too_late)
 
-    def _connected(self) -> None:
+    def _connected(self, _events: int) -> None:
         assert self._plain is not None
         error = self._plain.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             self._refuse(os.strerror(error))
         else:
             self._stop_timer()
-            self._plain.want(read=False, write=False)
-            self._opened(self._plain.socket)
+            self._opened(self._plain.socket, watched=WRITE)
         self._settle()
 
-    def _opened(self, connection: socket.socket) -> None:
-        self._plain = Watch(self._loop, connection, self._read_plain, self._write_plain)
+    def _opened(self, connection: socket.socket, watched: int = 0) -> None:
+        self._plain = Watch(self._loop, connection, self._on_plain, watched)
         self.relay.opened()
         # The answer first: whoever sees a channel end without one knows that the container got nothing.
         self._send_channel()
@@ -224,6 +231,22 @@ class UsedChannel:
 
     # Bytes.
 
+    def _on_plain(self, events: int) -> None:
+        relay = self.relay
+        if relay.to_plain:
+            self._send_plain()
+        if relay.wants_plain and events & (READ | BROKEN):
+            self._read_plain()
+        self._settle()
+
+    def _on_channel(self, events: int) -> None:
+        relay = self.relay
+        if relay.to_channel:
+            self._send_channel()
+        if events & (READ | BROKEN) and (relay.wants_channel or relay.state is State.REFUSED):
+            self._read_channel()
+        self._settle()
+
     def _read_plain(self) -> None:
         assert self._plain is not None
         relay = self.relay
@@ -241,7 +264,6 @@ class UsedChannel:
             else:
                 relay.plain_ended()
         self._send_channel()
-        self._settle()
 
     def _read_channel(self) -> None:
         assert self._channel is not None
@@ -263,15 +285,6 @@ class UsedChannel:
                 self._send_plain()
             else:
                 relay.channel_lost("the channel's connection ended without an END")
-        self._settle()
-
-    def _write_plain(self) -> None:
-        self._send_plain()
-        self._settle()
-
-    def _write_channel(self) -> None:
-        self._send_channel()
-        self._settle()
 
     def _send_plain(self) -> None:
         relay = self.relay
@@ -328,7 +341,8 @@ class UsedChannel:
             self._plain = None
         if relay.must_shut_plain:
             relay.plain_was_shut()
-            if self._plain is not None:
+            if self._plain is not None and not relay.done:
+                # Where both have ended, closing it says so.
                 with contextlib.suppress(OSError):  # reset meanwhile: reading it tells
                     self._plain.socket.shutdown(socket.SHUT_WR)
         if relay.done:
@@ -362,5 +376,5 @@ class UsedChannel:
         if reusable is None:
             channel.close()
         else:
-            channel.want(read=False, write=False)
+            channel.want(read=True, write=False)
         self._ended(self, reusable)

@@ -1,47 +1,50 @@
-"""What asyncio's loop watches a raw socket for."""
+"""What a loop watches a raw socket for."""
 
-import asyncio
 import socket
 from collections.abc import Callable
 
+from tfd.protocol.drivers.loop import READ, WRITE, Loop
 from tfd.protocol.drivers.relaying.sockets import close
 
 
 class Watch:
-    """What asyncio watches one socket for."""
+    """What the loop watches one socket for.
 
-    __slots__ = ("_loop", "_on_read", "_on_write", "_reads", "_writes", "socket")
+    Args:
+        loop: the loop.
+        connection: the socket, this object's from now on.
+        ready: called with the events.
+        watched: what the loop watches it for already, for an owner before; 0 where it does not know it.
+
+    """
+
+    __slots__ = ("_loop", "_ready", "_watched", "socket")
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        connection: socket.socket,
-        on_read: Callable[[], None],
-        on_write: Callable[[], None],
+        self, loop: Loop, connection: socket.socket, ready: Callable[[int], None], watched: int = 0
     ) -> None:
         self.socket = connection
         self._loop = loop
-        self._on_read = on_read
-        self._on_write = on_write
-        self._reads = False
-        self._writes = False
+        self._ready = ready
+        self._watched = watched
+        if watched:
+            loop.redirect(connection.fileno(), ready)
 
     def want(self, *, read: bool, write: bool) -> None:
-        """Watch for exactly this from now on."""
-        if read != self._reads:
-            self._reads = read
-            if read:
-                self._loop.add_reader(self.socket, self._on_read)
-            else:
-                self._loop.remove_reader(self.socket)
-        if write != self._writes:
-            self._writes = write
-            if write:
-                self._loop.add_writer(self.socket, self._on_write)
-            else:
-                self._loop.remove_writer(self.socket)
+        """Watch for exactly this from now on; for nothing, a break included, where both are false."""
+        wanted = (READ if read else 0) | (WRITE if write else 0)
+        if wanted == self._watched:
+            return
+        if not wanted:
+            self._loop.unregister(self.socket.fileno())
+        elif self._watched:
+            self._loop.modify(self.socket.fileno(), wanted)
+        else:
+            self._loop.register(self.socket.fileno(), wanted, self._ready)
+        self._watched = wanted
 
     def close(self, *, reset: bool = False) -> None:
         """Watch no more, and close: in order, or by a reset."""
-        self.want(read=False, write=False)
+        self._loop.forget(self.socket.fileno())
+        self._watched = 0
         close(self.socket, reset=reset)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
+from tfd.protocol.drivers.hosting import Hosting
 from tfd.protocol.drivers.loop import Loop
 
 START_LIMIT: Final = 30.0
@@ -27,7 +28,6 @@ class Asyncio:
         self._ended = threading.Event()
         self._closers: dict[object, Callable[[], None]] = {}
         self._aio: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     def join(self, user: object, close: Callable[[], None]) -> None:
         """Take one more user; asyncio runs from now on. Not in the loop's thread.
@@ -72,11 +72,9 @@ class Asyncio:
 
     def _host(self) -> None:
         aio = asyncio.new_event_loop()
+        hosting = Hosting(self._loop, aio, aio.stop)
         try:
-            aio.add_reader(self._loop.fileno(), self._turn)
             self._aio = aio
-            self._loop.hosted(self._set_timer)
-            self._set_timer()
             aio.call_soon(self._running.set)
             aio.run_forever()
             for close in list(self._closers.values()):
@@ -84,27 +82,10 @@ class Asyncio:
             self._closers.clear()
             self._end_tasks(aio)
         finally:
-            self._loop.hosted(None)
+            hosting.close()
             self._aio = None
-            aio.remove_reader(self._loop.fileno())
             aio.close()
             self._ended.set()
-
-    def _turn(self) -> None:
-        self._loop.turn(0)
-        if self._loop.stopping:
-            assert self._aio is not None
-            self._aio.stop()
-        else:
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        wait = self._loop.wait()
-        if wait >= 0 and self._aio is not None:
-            self._timer = self._aio.call_later(wait, self._turn)
 
     def _end_tasks(self, aio: asyncio.AbstractEventLoop) -> None:
         tasks = asyncio.all_tasks(aio)

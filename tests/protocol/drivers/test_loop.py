@@ -116,6 +116,55 @@ def test_no_event_of_a_descriptor_comes_after_unregister(loop: Loop) -> None:
     assert len(calls) == 1
 
 
+def test_a_new_owner_gets_the_events_of_a_descriptor(loop: Loop) -> None:
+    """After `redirect` the former owner hears nothing, and the descriptor is watched as before."""
+    calls: list[str] = []
+    left, right = socket.socketpair()
+    with left, right:
+
+        def second(_events: int) -> None:
+            calls.append("second")
+            loop.stop()
+
+        loop.register(right.fileno(), READ, lambda _events: calls.append("first"))
+        loop.redirect(right.fileno(), second)
+        left.send(b"x")
+        loop.run()
+        loop.unregister(right.fileno())
+
+    assert calls == ["second"]
+
+
+def test_a_forgotten_descriptor_may_be_closed_and_its_number_used_again(loop: Loop) -> None:
+    """The next descriptor of the same number is registered and gets its own events alone."""
+    calls: list[str] = []
+    left, right = socket.socketpair()
+    number = right.fileno()
+    loop.register(number, READ, lambda _events: calls.append("former"))
+    left.send(b"x")
+    loop.forget(number)
+    loop.forget(number)
+    right.close()
+    left.close()
+    pairs = [socket.socketpair() for _ in range(2)]
+    ends = [end for pair in pairs for end in pair]
+    again = next(end for end in ends if end.fileno() == number)
+    other = next(pair[0] if pair[1] is again else pair[1] for pair in pairs if again in pair)
+
+    def ready(_events: int) -> None:
+        calls.append("next")
+        loop.stop()
+
+    loop.register(number, READ, ready)
+    other.send(b"y")
+    loop.run()
+    loop.unregister(number)
+    for end in ends:
+        end.close()
+
+    assert calls == ["next"]
+
+
 def test_another_thread_can_call_and_stop(loop: Loop) -> None:
     """Calls from other threads run in the loop's thread, in order."""
     seen: list[tuple[int, str]] = []

@@ -96,12 +96,13 @@ class Loop:
         """Give a descriptor that is readable whenever `turn` would find events."""
         return self._epoll.fileno()
 
-    def wait(self) -> float:
-        """Give the seconds until the first timer is due; -1 where there is none."""
-        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
+    @property
+    def due(self) -> float | None:
+        """When the first timer is due, in seconds of `now`; None where there is none."""
+        return self._timers[0][0] if self._timers else None
 
     def hosted(self, earlier: Callable[[], None] | None) -> None:
-        """Have `earlier` called whenever `wait` becomes less: another loop calls `turn`. None ends that."""
+        """Have `earlier` called whenever `due` becomes less: another loop calls `turn`. None ends that."""
         self._earlier = earlier
 
     def register(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
@@ -228,7 +229,7 @@ class Loop:
         if self._stopping:
             return 0
         # epoll counts whole milliseconds: rounded up by epoll.poll, so never a spin just before the time.
-        return self.wait()
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
 
     def _timer_cancelled(self) -> None:
         self._cancelled += 1

@@ -40,6 +40,7 @@ end of stream would be the end of what the container has to say.
 
 _SO_COOKIE: Final = 57  # asm-generic/socket.h; the socket module does not have it
 _SIOCOUTQ: Final = 0x5411  # asm-generic/ioctls.h has it as TIOCOUTQ; tcp(7)
+_ESTABLISHED: Final = b"\x01"  # TCP_ESTABLISHED of linux/tcp_states.h
 _COOKIE: Final = struct.Struct("=Q")
 
 
@@ -75,6 +76,11 @@ def close(connection: socket.socket, *, reset: bool) -> None:
 def set_reset(connection: socket.socket, *, on: bool) -> None:
     """Choose whether it ends by a reset, whoever closes it last (socket(7), SO_LINGER with a time of 0)."""
     connection.setsockopt(*(ENDS_BY_RESET if on else ENDS_IN_ORDER))
+
+
+def is_established(connection: socket.socket) -> bool:
+    """Tell whether a TCP connection that was begun stands (tcp(7), TCP_INFO: its first byte is the state)."""
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == _ESTABLISHED
 
 
 def cookie(connection: socket.socket) -> int:
