@@ -65,7 +65,7 @@ class Forwarder:
                 assert isinstance(connection, socket.socket)
                 if connection is self._listener:
                     self._accept()
-                else:
+                elif connection in self._peers:  # else its peer's end, in the same round, closed it
                     self._forward(connection)
 
     def _accept(self) -> None:
