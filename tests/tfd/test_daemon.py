@@ -182,8 +182,9 @@ def test_a_reload_takes_what_changed(daemon: Daemon, peer: LocationPeer) -> None
     wait_status(daemon, "ready", True)
     daemon.configure(WEB + listener(new))
     daemon.reload()
-    wait_for(lambda: is_listening(new), LIMIT, "the new listener")
+    wait_log(daemon, "configuration reloaded")
 
+    assert is_listening(new)
     assert not is_listening(old)
     assert len(peer.called("container.create")) == 1
     assert peer.called("container.destroy") == []
@@ -250,14 +251,14 @@ def test_after_a_kill_the_container_is_adopted(daemon: Daemon, peer: LocationPee
 
 @pytest.mark.parametrize("direction", ["both", "to client"])
 def test_a_silent_path_is_noticed_and_healed(daemon: Daemon, peer: LocationPeer, direction: str) -> None:
-    """Within ten seconds each, though a middle box keeps the connection open; the container is the same."""
+    """Though a middle box keeps the connection open; the container is the same afterwards."""
     with Forwarder(("127.0.0.1", peer.port)) as path:
         daemon.configure(WEB + listener(free_port()))
         daemon.join(peer.invite(port=path.port))
         daemon.start()
         wait_status(daemon, "ready", True)
         path.hole(to_server=direction == "both")
-        wait_status(daemon, "locations.0.connected", False, 10)
+        wait_status(daemon, "locations.0.connected", False)
         path.heal()
         wait_status(daemon, "locations.0.connected", True)
 
@@ -267,7 +268,7 @@ def test_a_silent_path_is_noticed_and_healed(daemon: Daemon, peer: LocationPeer,
 @pytest.mark.root
 @pytest.mark.slow
 def test_dropped_packets_are_noticed_and_healed(tmp_path: Path) -> None:
-    """Within ten seconds each, in both directions and in either one; the container is the same."""
+    """In both directions and in either one; the container is the same afterwards."""
     directions: tuple[Direction, ...] = ("both", "in", "out")
     with namespace() as cable, LocationPeer(host=cable.outside) as peer:
         daemon = Daemon(tmp_path / "tfd", cable.name)
@@ -278,7 +279,7 @@ def test_dropped_packets_are_noticed_and_healed(tmp_path: Path) -> None:
             wait_status(daemon, "ready", True)
             for direction in directions:
                 cable.cut(direction)
-                wait_status(daemon, "locations.0.connected", False, 10)
+                wait_status(daemon, "locations.0.connected", False)
                 cable.heal()
                 wait_status(daemon, "locations.0.connected", True)
         finally:
@@ -297,7 +298,7 @@ def test_a_location_that_was_restarted_is_found_again(daemon: Daemon) -> None:
         daemon.start()
         wait_status(daemon, "ready", True)
         containers, accounts = dict(peer.containers), dict(peer.accounts)
-    wait_status(daemon, "locations.0.connected", False, 10)
+    wait_status(daemon, "locations.0.connected", False)
     with LocationPeer(pair=pair, port=port) as peer:
         peer.containers.update(containers)
         peer.accounts.update(accounts)
