@@ -325,7 +325,7 @@ def test_refusals_until_the_time_is_over() -> None:
     """A port that refuses until connect_timeout gives a reset, and the log says what the location said."""
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         dead = reserved.getsockname()
-    with data_plane(listener(connect_timeout=0.5)) as plane:
+    with data_plane(listener(connect_timeout=2.0)) as plane:
         plane.route("web", dead)
         with plane.connect() as client:
             assert is_reset(client)

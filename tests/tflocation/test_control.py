@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from tests.support.memory_engine import MemoryEngine
 from tests.support.waiting import wait_for
 from tfd.protocol.commands import Role
 from tfd.protocol.errors import Code, CommandError
+from tfd.protocol.heartbeat import MISSED
 from tfd.protocol.session import State as SessionState
 from tflocation.engines.interface import State
 from tflocation.limits import MIB, Limits
 from tflocation.sessions import WINDOW
 
 LIMIT = 30.0
+HEARTBEAT = 1.0
+"""Seconds: short to wait for, and three of them are longer than a busy machine stands still."""
+
 TCP_PROBE = {"kind": "tcp", "port": 1, "interval": 0.2, "timeout": 1.0, "rise": 1, "fall": 2}
 
 
@@ -140,9 +145,10 @@ def test_a_creation_is_done_once_however_often_it_is_asked_for(location: MemoryL
 def test_a_slow_call_delays_neither_heartbeats_nor_others(location: MemoryLocation) -> None:
     """While a creation takes longer than three heartbeats the session lives and answers."""
     location.call(location.engine.creation.clear)
-    with location.member("alice", heartbeat=0.2) as client:
+    with location.member("alice", heartbeat=HEARTBEAT) as client:
         asked = client.ask("container.create", name="prod/web/0", key="k", image="web", config={})
-        for _ in range(10):
+        end = time.monotonic() + (MISSED + 1) * HEARTBEAT
+        while time.monotonic() < end:
             client.call("node.list")
             client.step(0.1)
         location.call(location.engine.creation.set)

@@ -15,6 +15,8 @@ from tflocation.pipes import MAX_A_SESSION, OpenPipe, Owner, Pipes
 
 LIMIT = 10.0
 LEASE = 0.2
+"""Seconds, where its end is waited for."""
+
 OWNER = Owner("ann", "5e", "tf-1")
 
 Work = Callable[[OpenPipe], Awaitable[Mapping[str, Any]]]
@@ -112,7 +114,7 @@ def test_both_directions_and_the_end() -> None:
     """What a client sends comes back, then EXIT; then the pipe is gone."""
 
     async def test() -> None:
-        pipes = Pipes(lambda: LEASE)
+        pipes = Pipes(lambda: LIMIT)
         async with Peer() as peer:
             pipe = opened(pipes, echo)
             await peer.attach(pipe)
@@ -135,7 +137,7 @@ def test_a_failure_is_told() -> None:
 
     async def test() -> None:
         async with Peer() as peer:
-            await peer.attach(opened(Pipes(lambda: LEASE), broken))
+            await peer.attach(opened(Pipes(lambda: LIMIT), broken))
 
             assert await peer.finish() == (Kind.FAIL, {"code": "not-found", "message": "no such file"})
 
@@ -156,7 +158,7 @@ def test_a_client_that_does_not_read_stops_the_work() -> None:
             return {}
 
         async with Peer() as peer:
-            await peer.attach(opened(Pipes(lambda: LEASE), pour))
+            await peer.attach(opened(Pipes(lambda: LIMIT), pour))
             before = -1
             while before != sent:
                 before = sent
@@ -179,7 +181,7 @@ def test_signals_do_not_wait_behind_data() -> None:
             raise AssertionError
 
         async with Peer() as peer:
-            await peer.attach(opened(Pipes(lambda: LEASE), deaf))
+            await peer.attach(opened(Pipes(lambda: LIMIT), deaf))
             await peer.send(Kind.DATA, b"never taken")
             await peer.send(Kind.SIGNAL, b"\x0f")
 
@@ -192,7 +194,7 @@ def test_a_second_connection_replaces_the_first() -> None:
     """A client whose channel is dead without a word takes another one, and nothing is lost."""
 
     async def test() -> None:
-        pipe = opened(Pipes(lambda: LEASE), echo)
+        pipe = opened(Pipes(lambda: LIMIT), echo)
         first = Peer()
         async with first, Peer(first.pipe) as second:
             await first.attach(pipe)
@@ -252,7 +254,7 @@ def test_one_that_is_closed_before_its_work_began_still_cleans_up() -> None:
             finally:
                 cleaned = True
 
-        pipes = Pipes(lambda: LEASE)
+        pipes = Pipes(lambda: LIMIT)
         await opened(pipes, work).closed()
 
         assert cleaned
@@ -268,7 +270,7 @@ def test_a_faulty_client_loses_its_channel_or_pipe(wrong: bytes) -> None:
     """Bytes that are no pipe's, and an end that only the location may send, are not answered."""
 
     async def test() -> None:
-        reader, writer = await asyncio.open_connection(sock=opened(Pipes(lambda: LEASE), wait).connect())
+        reader, writer = await asyncio.open_connection(sock=opened(Pipes(lambda: LIMIT), wait).connect())
         writer.write(wrong)
         with suppress(ConnectionError):
             while await reader.read(100):
@@ -304,7 +306,7 @@ def test_another_accounts_pipe_does_not_exist() -> None:
     """The same answer for another's and for none."""
 
     async def test() -> None:
-        pipes = Pipes(lambda: LEASE)
+        pipes = Pipes(lambda: LIMIT)
         pipe = opened(pipes, wait)
         answers = []
         for account, pipe_id in (("bob", pipe.id), ("ann", bytes(16))):
