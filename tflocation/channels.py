@@ -24,6 +24,7 @@ from tfd.protocol.relay import Relay, State
 from tflocation.listening import listening_at
 from tflocation.logs import DriverLog, RateLimited
 from tflocation.relaying import OpenPipe, UsedChannel, new_buffer
+from tflocation.socketwatch import READING
 from tflocation.suspended import SuspendedChannel, SuspendedNewcomer
 from tflocation.tickets import Grant, PortTarget, Refusal, Tickets
 
@@ -252,7 +253,7 @@ class ChannelServer:
         if watched:
             self._loop.redirect(connection.fileno(), newcomer.ready)
         else:
-            self._loop.register(connection.fileno(), READ, newcomer.ready)
+            self._loop.register(connection.fileno(), READING, newcomer.ready)
         if begun:
             newcomer.take(begun)
 
@@ -337,7 +338,7 @@ class ChannelServer:
 
 
 class _Unticketed:
-    """A connection that has not presented a ticket yet. The loop watches it for READ."""
+    """A connection that has not presented a ticket yet. The loop watches it for READING."""
 
     __slots__ = ("_buffer", "_loop", "_server", "connection", "opening", "until")
 

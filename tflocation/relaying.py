@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Final
 
 from tfd.protocol.channel import MAX_FRAME, Bytes
-from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Loop, Timer
+from tfd.protocol.drivers.loop import BROKEN, ENDING, READ, WRITE, Loop, Timer
 from tfd.protocol.drivers.relaying.sockets import cookie, is_established, send_some, set_reset, silence_of
 from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, SILENCE, is_dead
 from tfd.protocol.relay import LAST_STATES, READ_SIZE, Relay, State
-from tflocation.socketwatch import Watch
+from tflocation.socketwatch import READING, Watch
 from tflocation.suspended import SuspendedChannel
 from tflocation.tickets import Grant, PipeTarget, PortTarget
 
@@ -44,7 +44,7 @@ class UsedChannel:
         grant: the ticket that was presented.
         relay: where it begins or goes on.
         channel: the socket that presented it, non-blocking; this object's from now on.
-        watched: whether the loop watches it for READ already.
+        watched: whether the loop watches it for READING already.
         open_pipe: connects a channel whose ticket leads to a pipe.
         ended: called once with this object, and with the socket where it may carry the next channel.
 
@@ -81,7 +81,7 @@ class UsedChannel:
         self._buffer = buffer
         self._open_pipe = open_pipe
         self._ended = ended
-        self._channel: Watch | None = Watch(loop, channel, self._on_channel, READ if watched else 0)
+        self._channel: Watch | None = Watch(loop, channel, self._on_channel, READING if watched else 0)
         self._plain: Watch | None = None
         self._plain_gone = False
         self._timer: Timer | None = None
@@ -236,7 +236,10 @@ class UsedChannel:
         if relay.to_plain:
             self._send_plain()
         if relay.wants_plain and events & (READ | BROKEN):
-            self._read_plain()
+            if self._read_plain() and events & ENDING:
+                # Its end has come as well, and goes along with the last bytes.
+                self._read_plain()
+            self._send_channel()
         self._settle()
 
     def _on_channel(self, events: int) -> None:
@@ -247,13 +250,15 @@ class UsedChannel:
             self._read_channel()
         self._settle()
 
-    def _read_plain(self) -> None:
+    def _read_plain(self) -> bool:
+        """Read once; whether bytes came, and all that there were."""
         assert self._plain is not None
         relay = self.relay
+        data = b""
         try:
             data = self._plain.socket.recv(READ_SIZE)
         except BlockingIOError:
-            return
+            pass
         except OSError:
             relay.plain_reset()
         else:
@@ -263,7 +268,7 @@ class UsedChannel:
                 relay.plain_reset()
             else:
                 relay.plain_ended()
-        self._send_channel()
+        return 0 < len(data) < READ_SIZE
 
     def _read_channel(self) -> None:
         assert self._channel is not None

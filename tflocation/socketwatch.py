@@ -2,9 +2,13 @@
 
 import socket
 from collections.abc import Callable
+from typing import Final
 
-from tfd.protocol.drivers.loop import READ, WRITE, Loop
+from tfd.protocol.drivers.loop import ENDING, READ, WRITE, Loop
 from tfd.protocol.drivers.relaying.sockets import close
+
+READING: Final = READ | ENDING
+"""What the loop watches a socket for that is read."""
 
 
 class Watch:
@@ -32,7 +36,7 @@ class Watch:
 
     def want(self, *, read: bool, write: bool) -> None:
         """Watch for exactly this from now on; for nothing, a break included, where both are false."""
-        wanted = (READ if read else 0) | (WRITE if write else 0)
+        wanted = (READING if read else 0) | (WRITE if write else 0)
         if wanted == self._watched:
             return
         if not wanted:

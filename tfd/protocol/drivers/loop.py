@@ -20,6 +20,8 @@ from tfd.protocol.drivers.log import Log
 
 READ: Final = select.EPOLLIN
 WRITE: Final = select.EPOLLOUT
+ENDING: Final = select.EPOLLRDHUP
+"""Asked for beside READ: told where nothing more comes after what there is to read (epoll_ctl(2))."""
 BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
 """What epoll tells of any registered descriptor, asked for or not."""
 

@@ -90,7 +90,7 @@ class Connection(Driver):
         self._hold(self._listener.connect_timeout)
         self._try()
         if self._relay is None:
-            self._watch_held()
+            self._watch_for_reset()
 
     def _hold(self, seconds: float) -> None:
         self._counts.waiting += 1
@@ -155,18 +155,9 @@ class Connection(Driver):
         else:
             self._settle()
         if self._relay is None:
-            self._watch_held()
+            self._watch_for_reset()
 
     # Holding: from the accept to the container's answer.
-
-    def _watch_held(self) -> None:
-        """Watch the client for nothing but its reset: what it says waits in the kernel for a channel."""
-        if self._client is not None:
-            if self._client_events == UNWATCHED:
-                self._loop.register(self._client.fileno(), 0, self._on_client)
-            elif self._client_events:
-                self._loop.modify(self._client.fileno(), 0)
-            self._client_events = 0
 
     def route_found(self) -> None:
         """Go on: the container has a route now."""
@@ -312,10 +303,7 @@ class Connection(Driver):
         if relay.state is State.RESETTING:
             self._close_client(reset=True)
         elif relay.must_shut_plain:
-            relay.plain_was_shut()
-            if self._client is not None:
-                with contextlib.suppress(OSError):  # reset meanwhile: reading it tells
-                    self._client.shutdown(socket.SHUT_WR)
+            self._shut_client(relay)
         if relay.done:
             self._finished(relay)
             return
@@ -342,7 +330,7 @@ class Connection(Driver):
         self._replay = relay.replay
         self._relay = None
         self._close_channel()
-        self._watch_held()
+        self._watch_for_reset()
         self._failed(kind, relay.reason)
 
     def _channel_lost(self, relay: Relay) -> None:

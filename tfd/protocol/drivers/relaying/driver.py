@@ -1,5 +1,6 @@
 """Moving bytes between two sockets and a `Relay`: the part of a connection that is the same all its life."""
 
+import contextlib
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -174,6 +175,15 @@ class Driver:
             return
         relay.channel_sent(count)
 
+    def _watch_for_reset(self) -> None:
+        """Watch the client for nothing but its reset: what it says waits in the kernel."""
+        if self._client is not None:
+            if self._client_events == UNWATCHED:
+                self._loop.register(self._client.fileno(), 0, self._on_client)
+            elif self._client_events:
+                self._loop.modify(self._client.fileno(), 0)
+            self._client_events = 0
+
     def _watch_client(self, events: int) -> None:
         if self._client is not None:
             self._client_events = self._watch(self._client, self._client_events, events, self._on_client)
@@ -198,6 +208,14 @@ class Driver:
         else:
             loop.modify(which.fileno(), events)
         return events
+
+    def _shut_client(self, relay: Relay) -> None:
+        """Tell the client that no more comes."""
+        relay.plain_was_shut()
+        # Where both have ended, closing it says so.
+        if self._client is not None and not relay.done:
+            with contextlib.suppress(OSError):  # reset meanwhile: reading it tells
+                self._client.shutdown(socket.SHUT_WR)
 
     def _close_client(self, *, reset: bool) -> None:
         if self._client is not None:
