@@ -1,6 +1,7 @@
 """The rivals, and the limits without encryption; their configurations are in `bench/rivals`."""
 
 import secrets
+import sys
 from contextlib import suppress
 from pathlib import Path
 from string import Template
@@ -106,6 +107,13 @@ def _socket_proxyd(ends: Ends) -> None:
     ends.start_near("systemd-socket-activate", "-l", f"127.0.0.1:{place.near}", *proxy)
 
 
+def _least(ends: Ends) -> None:
+    place = ends.place
+    command = [sys.executable, "-m", "bench.compare.least"]
+    ends.start_far(*command, "far", str(place.far), "127.0.0.1", str(place.backend))
+    ends.start_near(*command, "near", str(place.near), place.far_host, str(place.far))
+
+
 RIVALS = (
     Program("ssh", Kind.RIVAL, _ssh_default, "ssh -L, default cipher"),
     Program("ssh-gcm", Kind.RIVAL, _ssh_gcm, "ssh -L, aes128-gcm", idle_most=9400),
@@ -116,6 +124,7 @@ RIVALS = (
     Program("shadowsocks", Kind.RIVAL, _shadowsocks, "aes-256-gcm, pre-shared key, no handshake"),
 )
 LIMITS = (
+    Program("python", Kind.LIMIT, _least, "the least that relays in Python, unfit for use; see least.py"),
     Program("bare", Kind.LIMIT, _bare, "the client straight to the backend"),
     Program("haproxy-tcp", Kind.LIMIT, _haproxy_plain, "one end, not encrypted"),
     Program("sd-proxyd", Kind.LIMIT, _socket_proxyd, "one end, not encrypted; six descriptors each", 2500),
