@@ -332,6 +332,10 @@ class UsedChannel:
         relay = self.relay
         if self._channel is None:
             return
+        if relay.flows and self._plain is not None:
+            self._plain.want(read=True, write=False)
+            self._channel.want(read=True, write=False)
+            return
         if relay.state is State.REFUSED:
             self._say_farewell()
             return
