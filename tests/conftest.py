@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.debian import (
     BOOKWORM,
@@ -34,8 +34,8 @@ signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 BUILD_LIMIT = 300
 
-# An example's duration says more of the machine's other work than of ours.
-settings.register_profile("tfd", deadline=None)
+# How long an example lasts, and takes to be made, says more of the machine's other work than of ours.
+settings.register_profile("tfd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tfd")
 
 

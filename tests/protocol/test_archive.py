@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import images
@@ -275,7 +275,6 @@ def test_stream_is_bounded() -> None:
         spool(io.BytesIO(gzip.compress(b"x" * 1000)[:-12]), io.BytesIO(), "the stream")
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from([OCI, OLD]), st.integers(0, 20_000), st.binary(min_size=1, max_size=30))
 def test_mutated_archives(files: dict[str, bytes], position: int, change: bytes) -> None:
     """An archive with random bytes in it gives a description, or an ArchiveError that names it."""

@@ -102,7 +102,7 @@ def test_huge_header(tmp_path: Path) -> None:
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(position=st.integers(0, len(GOOD) - 1), change=st.binary(min_size=1, max_size=20))
 def test_mutated_layers(tmp_path: Path, position: int, change: bytes) -> None:
     """A layer with random bytes in it is within the limits or refused, and nothing else."""
@@ -113,7 +113,7 @@ def test_mutated_layers(tmp_path: Path, position: int, change: bytes) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3000), st.booleans()), min_size=1, max_size=9), st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_devices_become_pipes(tmp_path: Path, members: list[tuple[int, bool]], packed: bool) -> None:
     """Wherever devices stand in a layer, its copy has pipes in their place and is the same beside them."""
     content = io.BytesIO()

@@ -137,7 +137,7 @@ async def test_same_client_again(store: BlobStore) -> None:
         former.write(DATA[400:])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30)
 @given(cuts=st.lists(st.integers(0, 400), max_size=6), restart=st.booleans())
 async def test_any_cuts(tmp_path: Path, cuts: list[int], *, restart: bool) -> None:
     """However often an upload is cut and wherever, the blob is whole in the end."""
