@@ -16,8 +16,10 @@ from tflocation.development import PrivateEngine
 from tfnz.container import Container
 from tfnz.location import Location as Session
 
-LEASE = 6
-"""Seconds: long enough for a reconnect on a busy machine, short enough to be waited for."""
+LEASE = 15
+"""Seconds: long enough on a busy machine for a restart of the location, or for what is done in a cut, and the
+longest pause before a reconnect after it; short enough to be waited for.
+"""
 
 PAGE = b"a page of the container\n"
 

@@ -28,6 +28,8 @@ location = Location(quiet=True)
 node = location.best_node()
 def say(text):
     print(text, flush=True)
+def there():
+    say(location.connection.rid.hex())
 """
 ONE = START + "container = node.spawn('busybox').wait_until_ready()\n"
 
@@ -62,30 +64,44 @@ def start(user: User) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
 
 
 STATES = {
-    "connected": START + "say('there'); signal.pause()",
-    "being made": START + "say('there'); node.spawn('busybox', pre_boot_files=[('/f', b'x' * (1 << 22))]);"
+    "connected": START + "there(); signal.pause()",
+    "being made": START + "there(); node.spawn('busybox', pre_boot_files=[('/f', b'x' * (1 << 22))]);"
     "signal.pause()",
-    "running": ONE + "say('there'); signal.pause()",
-    "asleep": START + "node.spawn('busybox', sleep=True).wait_until_ready(); say('there'); signal.pause()",
-    "with processes": ONE + "container.spawn_process('sleep 1000'); container.spawn_shell(); say('there');"
+    "running": ONE + "there(); signal.pause()",
+    "asleep": START + "node.spawn('busybox', sleep=True).wait_until_ready(); there(); signal.pause()",
+    "with processes": ONE + "container.spawn_process('sleep 1000'); container.spawn_shell(); there();"
     "signal.pause()",
-    "in a call": ONE + "say('there'); container.run_process('sleep 1000')",
-    "with a tunnel": START + "web = node.spawn('web'); web.wait_http_200(); say('there'); signal.pause()",
-    "rebooting": ONE + "say('there')\nwhile True: container.reboot(reset_filesystem=True)",
-    "destroying": ONE + "say('there'); node.destroy_container(container); signal.pause()",
+    "in a call": ONE + "there(); container.run_process('sleep 1000')",
+    "with a tunnel": START + "web = node.spawn('web'); web.wait_http_200(); there(); signal.pause()",
+    "rebooting": ONE + "there()\nwhile True: container.reboot(reset_filesystem=True)",
+    "destroying": ONE + "there(); node.destroy_container(container); signal.pause()",
 }
+
+
+@pytest.fixture(scope="module")
+def killed(user: User) -> dict[str, str]:
+    """For each state the id of a session whose program was killed in it."""
+    sessions = {}
+    for state, program in STATES.items():
+        with user.start_python(program) as process:
+            assert process.stdout is not None
+            sessions[state] = process.stdout.readline().strip()
+            process.kill()
+            assert sessions[state], process.communicate(timeout=LIMIT)[1]
+    return sessions
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_killed_program_leaves_nothing_after_its_lease(
-    state: str, start: Callable[[str], "subprocess.Popen[str]"], listed: Callable[[], list[str]]
+    state: str, killed: dict[str, str], session: Location
 ) -> None:
     """Whatever it was doing."""
-    process = start(STATES[state])
-    process.kill()
-    process.wait()
 
-    wait_for(lambda: listed() == [], LEASE + LIMIT, "the location to be empty")
+    def is_left() -> bool:
+        records = session.connection.call("container.list", {})["containers"]
+        return killed[state] in {record["holder"] for record in records}
+
+    wait_for(lambda: not is_left(), LEASE + LIMIT, "its containers to be gone")
 
 
 def test_volumes_survive_a_killed_program(
@@ -149,7 +165,7 @@ def sleeps(pid: int) -> bool:
     ("doing", "code"),
     [
         ("say('there'); signal.pause()", -signal.SIGINT),
-        ("say('there'); location.run()", 0),
+        ("location.call_on_main(say, ('there',)); location.run()", 0),
         ("say('there'); container.run_process('sleep 1000')", -signal.SIGINT),
         ("say('there'); node.spawn('busybox').wait_until_ready(); signal.pause()", -signal.SIGINT),
         ("say('there'); container.reboot(); signal.pause()", -signal.SIGINT),
