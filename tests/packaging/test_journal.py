@@ -50,8 +50,8 @@ def machine(machine_root: Path) -> Iterator[Machine]:
 
 def entries(machine: Machine, kind: Kind) -> list[dict[str, str]]:
     """Give the journal's entries of a kind, as an administrator would look for them."""
-    done = machine.run("journalctl", "--output=json", f"MESSAGE_ID={kind.id}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    told = machine.journalctl("--output=json", f"MESSAGE_ID={kind.id}")
+    return [json.loads(line) for line in told.splitlines()]
 
 
 def test_each_step_of_its_life_can_be_waited_for(machine: Machine) -> None:
@@ -72,7 +72,7 @@ def test_each_step_of_its_life_can_be_waited_for(machine: Machine) -> None:
 def test_the_catalog_explains_them(machine: Machine) -> None:
     """`journalctl -x` tells what a line means and what to do, with the fields in the sentences."""
     machine.run("journalctl", "--update-catalog")
-    explained = machine.run("journalctl", "-x", "-u", UNIT).stdout
+    explained = machine.journalctl("-x", "-u", UNIT)
     listed = machine.run("journalctl", "--list-catalog").stdout
 
     assert "Subject: tfd has joined no location" in explained
@@ -97,9 +97,9 @@ def test_what_a_container_writes_is_under_its_name(machine: Machine) -> None:
     loop.close()
 
     def shown() -> list[str]:
-        return machine.run("journalctl", "-t", "web", "--output=cat", "--all").stdout.splitlines()
+        return machine.journalctl("-t", "web", "--output=cat", "--all").splitlines()
 
     lines = wait_for(lambda: (found := shown()) and len(found) >= LINES and found, LIMIT, "the lines")
-    last = machine.run("journalctl", "-t", "web", "TFD_NODE=attic", "-n", "1", "--output=cat").stdout
+    last = machine.journalctl("-t", "web", "TFD_NODE=attic", "-n", "1", "--output=cat")
     assert lines == [f'192.0.2.1 - "GET /{number} HTTP/1.1" 200' for number in range(LINES)]
     assert last.strip() == lines[-1]

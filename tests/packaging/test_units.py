@@ -105,8 +105,7 @@ def owner(machine: Machine, unit: str) -> str:
 def last_lines(machine: Machine, unit: str) -> list[str]:
     """Give what the unit's own process wrote since it was started last."""
     last = f"_SYSTEMD_INVOCATION_ID={machine.property(unit, 'InvocationID')}"
-    command = ("journalctl", "--output=cat", f"_SYSTEMD_UNIT={unit}", last)
-    return machine.run(*command).stdout.splitlines()
+    return machine.journal(unit, last)
 
 
 def accepts(machine: Machine, port: int) -> bool:

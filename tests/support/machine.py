@@ -51,9 +51,18 @@ class Machine:
         """Give a property of a unit, as `systemctl show` knows it."""
         return self.run("systemctl", "show", "--value", "--property", name, unit).stdout.strip()
 
-    def journal(self, unit: str) -> list[str]:
-        """Give what the unit's own processes wrote, without systemd's words about it."""
-        return self.run("journalctl", "--boot", "--output=cat", f"_SYSTEMD_UNIT={unit}").stdout.splitlines()
+    def journal(self, unit: str, *matches: str) -> list[str]:
+        """Give what the unit's own processes wrote, without systemd's words about it.
+
+        `matches` narrow it down (journalctl(1)).
+        """
+        return self.journalctl("--boot", "--output=cat", f"_SYSTEMD_UNIT={unit}", *matches).splitlines()
+
+    def journalctl(self, *arguments: str) -> str:
+        """Give what the program of that name prints, all that was logged until now being there."""
+        # The journal takes lines in its own time: without this, the last ones may not be there yet.
+        self.run("journalctl", "--sync")
+        return self.run("journalctl", *arguments).stdout
 
 
 @contextmanager

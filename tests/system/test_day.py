@@ -44,8 +44,8 @@ def box(packaged: tuple[Path, ...], home: Location, tmp_path: Path) -> Iterator[
 
 def lines(box: Box, kind: logged.Kind) -> list[dict[str, Any]]:
     """Give what the journal has of a kind of event."""
-    match = f"journalctl --unit=tfd --output=json MESSAGE_ID={kind.id}"
-    return [json.loads(line) for line in box.root(match).splitlines()]
+    told = box.machine.journalctl("--unit=tfd", "--output=json", f"MESSAGE_ID={kind.id}")
+    return [json.loads(line) for line in told.splitlines()]
 
 
 def wait_line(box: Box, kind: logged.Kind, count: int = 1) -> None:
@@ -80,6 +80,6 @@ def test_a_day_in_short(box: Box, home: Location, engine: PrivateEngine) -> None
             assert all(f"TFD_{field.upper()}" in line for field in kind.fields), line
     (died,) = lines(box, logged.CONTAINER_DIED)
     assert (died["TFD_CONTAINER"], died["TFD_LOCATION"]) == ("web", "home")
-    explained = box.root("journalctl --unit=tfd --catalog")
+    explained = box.machine.journalctl("--unit=tfd", "--catalog")
     assert "Location home was lost" in explained
     assert "Subject: tfd has started" in explained

@@ -48,7 +48,7 @@ def test_five_commands_and_a_reboot(
             box.write("/etc/tfd.toml", CONFIG)
             box.root("systemctl enable --now tfd")
             wait_for(serves(80), LIMIT, "nginx's page")
-            said = box.root("journalctl -u tfd --output=cat")
+            said = box.machine.journalctl("-u", "tfd", "--output=cat")
             assert "container web: good on" in said
             assert "connected to location home" in said
             box.machine.power_off()

@@ -25,7 +25,8 @@ UNIT = "tfd.service"
 
 def accessed(box: Box, path: str) -> list[str]:
     """Give the lines of nginx's access log in the journal that tell of a request."""
-    return [line for line in box.root("journalctl -t web -o cat").splitlines() if f'"GET {path} ' in line]
+    told = box.machine.journalctl("-t", "web", "-o", "cat").splitlines()
+    return [line for line in told if f'"GET {path} ' in line]
 
 
 def ask_for(box: Box, path: str) -> None:
@@ -50,8 +51,8 @@ def test_nginxs_access_log_is_in_the_journal(small_box: Path, strong: Location) 
                 strong.kill()
                 strong.start()
         logs = box.root("tfd logs web")
-        entry = box.root(f"journalctl -t web -o verbose -g 'GET {paths[0]} '")
-        started = box.root(f"journalctl -o cat MESSAGE_ID={logged.CONTAINER_STARTED.id} -u {UNIT}")
+        entry = box.machine.journalctl("-t", "web", "-o", "verbose", "-g", f"GET {paths[0]} ")
+        started = box.machine.journalctl("-o", "cat", f"MESSAGE_ID={logged.CONTAINER_STARTED.id}", "-u", UNIT)
         counts = [len(accessed(box, path)) for path in paths]
         box.write("/etc/tfd.toml", "")
         box.root(f"systemctl reload {UNIT}")

@@ -169,7 +169,7 @@ def test_wrong_file(running: House, under_load: Load, capsys: pytest.CaptureFixt
     try:
         seen = under(under_load, running.reload)
         assert "last reload refused" in running.box.machine.property("tfd.service", "StatusText")
-        assert "did you mean 'image'" in running.box.root("journalctl --unit=tfd --output=cat")
+        assert "did you mean 'image'" in running.box.machine.journalctl("--unit=tfd", "--output=cat")
     finally:
         running.box.write("/etc/tfd.toml", right)
     seen.add(under(under_load, running.reload))
