@@ -32,7 +32,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Whoever ends the tests early wants what they started to end as well.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-BUILD_LIMIT = 300
+BUILD_LIMIT = 900
 
 # How long an example lasts, and takes to be made, says more of the machine's other work than of ours.
 settings.register_profile("tfd", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-BUILD_LIMIT = 300
+BUILD_LIMIT = 900
 COMMAND_LIMIT = 120
 BARE = ("systemd-sysv", "dbus", "procps", "curl")
 """What a machine has before anything of ours is there."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tests.support.waiting import wait_for
 
-BOOT_LIMIT = 60.0
-COMMAND_LIMIT = 60
-CLEAN_LIMIT = 30.0
+BOOT_LIMIT = 180.0
+COMMAND_LIMIT = 180
+CLEAN_LIMIT = 60.0
 _NUMBERS = itertools.count(1)
 
 

@@ -66,7 +66,7 @@ def registry(directory: Path, users: Mapping[str, str] | None = None) -> Iterato
     ) as process:
         try:
             running = Registry(port)
-            wait_for(running.answers, 15, "the registry's first answer")
+            wait_for(running.answers, 60, "the registry's first answer")
             yield running
         finally:
             process.kill()
