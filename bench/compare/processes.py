@@ -126,6 +126,12 @@ def processor_seconds(pids: Iterable[int]) -> float:
     return ticks / _TICKS
 
 
+def scheduled_seconds(pids: Iterable[int]) -> float:
+    """Give the time that all threads of processes have run on a processor, finer than in ticks (proc(5))."""
+    tasks = [task for pid in family(pids) for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
 def resident(pids: Iterable[int]) -> tuple[float, float]:
     """Give the resident and the proportional memory of processes and their descendants in MiB."""
     sums = {"Rss": 0, "Pss": 0}
