@@ -9,6 +9,7 @@ a direction, so that truncation is noticed.
 """
 
 import os
+from _blake2 import blake2b
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
@@ -172,12 +173,9 @@ def parse_opening(data: Bytes) -> bytes:
 
 
 def _subkey(key: bytes, sender: Role, cipher: str) -> bytes:
-    # libsodium's BLAKE2b: hashlib would load OpenSSL, megabytes that the daemon needs for nothing else.
+    # What hashlib.blake2b is: hashlib itself would load OpenSSL, megabytes that the daemon needs for nothing.
     label = sender.value + b", " + cipher.encode()
-    subkey: bytes = bindings.crypto_generichash_blake2b_salt_personal(
-        label, digest_size=KEY_SIZE, key=key, person=b"tfd.channel"
-    )
-    return subkey
+    return blake2b(label, digest_size=KEY_SIZE, key=key, person=b"tfd.channel").digest()
 
 
 def random_ticket() -> tuple[bytes, bytes]:

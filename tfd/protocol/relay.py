@@ -223,9 +223,16 @@ class Relay:
         if self.to_channel:
             return False
         if self.state is State.OPENING:
-            # Sent ahead of the answer and kept until it: one read, then the client has to wait.
-            return self._role is Role.OPENER and not self._replay.data
+            return self.takes_ahead
         return self.state in _READS_PLAIN
+
+    @property
+    def takes_ahead(self) -> bool:
+        """Whether the plain side may be read though there is no answer, and what it gave go with the opening.
+
+        It is kept until the answer: one read, then the client has to wait.
+        """
+        return self.state is State.OPENING and self._role is Role.OPENER and not self._replay.data
 
     @property
     def plain_is_open(self) -> bool:

@@ -211,7 +211,7 @@ class Connection(Driver):
         self._channel_events = READ
         self._loop.redirect(channel.fileno(), self._on_channel)
         self._endpoint = (ticket.host, ticket.port)
-        if self._relay.wants_plain:
+        if self._relay.takes_ahead:
             # What the client has said already goes with the opening: one packet wakes the other end once.
             self._read_client()
         self._flush_channel()
