@@ -349,17 +349,21 @@ class UsedChannel:
             self._plain.close(reset=True)
             self._plain = None
         if relay.must_shut_plain:
-            relay.plain_was_shut()
-            if self._plain is not None and not relay.done:
-                # Where both have ended, closing it says so.
-                with contextlib.suppress(OSError):  # reset meanwhile: reading it tells
-                    self._plain.socket.shutdown(socket.SHUT_WR)
+            self._shut_plain()
         if relay.done:
             self._end(self._channel.socket if relay.reusable else None)
             return
         if self._plain is not None and not relay.is_opening:
             self._plain.want(read=relay.wants_plain, write=bool(relay.to_plain))
         self._channel.want(read=relay.wants_channel, write=bool(relay.to_channel))
+
+    def _shut_plain(self) -> None:
+        """Tell the container's port that no more comes."""
+        self.relay.plain_was_shut()
+        # Where both have ended, closing it says so.
+        if self._plain is not None and not self.relay.done:
+            with contextlib.suppress(OSError):  # reset meanwhile: reading it tells
+                self._plain.socket.shutdown(socket.SHUT_WR)
 
     def _say_farewell(self) -> None:
         """Send the refusal, and read on until the opener has closed."""
