@@ -74,6 +74,22 @@ def test_the_first_bytes_do_not_wait_for_the_answer() -> None:
     assert pair.opener.replay == Replay(b"ahead")
 
 
+def test_what_was_said_before_the_opening_left_goes_along() -> None:
+    """One read, while the opening is still to be sent; the location finds both in one piece."""
+    opener = Relay.open(TICKET, KEY, CIPHER, b"greeting ")
+    assert (opener.takes_ahead, opener.wants_plain) == (True, False)
+    opener.plain_received(b"request")
+    assert not opener.takes_ahead
+    sent = b"".join(opener.to_channel)
+    opener.channel_sent(len(sent))
+    location = Relay.answer(KEY, CIPHER)
+    assert not location.takes_ahead
+    location.channel_received(sent[OPENING_SIZE:])
+
+    assert b"".join(location.to_plain) == b"greeting request"
+    assert not opener.wants_plain
+
+
 def test_after_a_refusal_the_next_try_has_every_byte() -> None:
     """What was sent ahead, and the end that followed it, is given to the next ticket's channel."""
     pair = Pair()
