@@ -137,6 +137,43 @@ def test_daemon_with_a_wrong_file(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("arguments", [["--config", "missing.toml"], ["--instance", "missing"]])
+def test_the_units_commands_load_no_parser(arguments: list[str], tmp_path: Path) -> None:
+    """What a unit starts says what is wrong with the file, and has not loaded what other commands need."""
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "tfd", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "STATE_DIRECTORY": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    lines = result.stderr.splitlines()
+    loaded = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+
+    assert result.returncode == 2
+    assert "missing.toml" in lines[-1]
+    assert "tfd.daemon" in loaded
+    assert "argparse" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "--instance"], "--config: expected one argument"),
+        (["--instance", "../etc"], "--instance '../etc'"),
+        (["--instance", "-"], "--instance '-'"),
+    ],
+)
+def test_what_only_looks_like_a_units_command_is_refused(arguments: list[str], message: str) -> None:
+    """The parser has the last word on what no unit says."""
+    result = tfd(*arguments)
+
+    assert result.returncode == 2
+    assert message in result.stderr
+
+
 def test_status_without_a_daemon(tmp_path: Path) -> None:
     """Without a running tfd there is one line and exit code 1."""
     result = tfd("status", RUNTIME_DIRECTORY=str(tmp_path))
