@@ -3,11 +3,9 @@
 It relays and knows no container engine: routes are told to it, and it asks for tickets.
 """
 
-import math
 import socket
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
@@ -30,7 +28,7 @@ from tfd.protocol.drivers.relaying.suspended import ConnectionState
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure, TicketSource
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.errors import UsageError
-from tfd.protocol.liveness import CHECK_INTERVAL
+from tfd.protocol.liveness import CHECK_INTERVAL, CHECK_PARTS, Rounds
 from tfd.protocol.route import Route
 
 __all__ = [
@@ -45,9 +43,6 @@ __all__ = [
 ]
 
 _NOTHING: Final[Mapping[Address, BoundAddress]] = MappingProxyType({})
-
-# Looking at thousands of connections at once would hold up the relaying for as long.
-_CHECK_SLICES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +84,7 @@ class Proxy:
         self._listening: dict[str, _Listening] = {}
         self.taken_over = 0
         """Connections of the process before that were gone on with."""
-        self._unchecked: list[Connection] = []
+        self._rounds: Rounds[Connection] = Rounds()
         self._check_timer: Timer | None = None
 
     @property
@@ -266,14 +261,9 @@ class Proxy:
 
     def _check_some(self) -> None:
         """Look for dead channels: every connection once in CHECK_INTERVAL, or a little later."""
-        connections = self._shared.connections
-        if not self._unchecked:
-            self._unchecked = list(connections)
-        count = math.ceil(len(connections) / _CHECK_SLICES)
-        for connection in islice(reversed(self._unchecked), count):
+        for connection in self._rounds.part(self._shared.connections):
             connection.check_alive()
-        del self._unchecked[max(0, len(self._unchecked) - count) :]
-        self._check_timer = self._loop.call_later(CHECK_INTERVAL / _CHECK_SLICES, self._check_some)
+        self._check_timer = self._loop.call_later(CHECK_INTERVAL / CHECK_PARTS, self._check_some)
 
 
 class _Listening:

@@ -7,7 +7,6 @@ queue of 512.
 import asyncio
 import errno
 import logging
-import math
 import socket
 from collections import Counter
 from collections.abc import Iterator, Set
@@ -19,7 +18,7 @@ from tfd.protocol.drivers.hosting import Hosting
 from tfd.protocol.drivers.loop import READ, Loop, Timer
 from tfd.protocol.drivers.relaying.sockets import cookie
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
-from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_INTERVAL
+from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_INTERVAL, CHECK_PARTS, Rounds
 from tfd.protocol.relay import Relay, State
 from tflocation.listening import listening_at
 from tflocation.logs import DriverLog, RateLimited
@@ -36,7 +35,6 @@ UNTICKETED_MOST: Final = 512
 
 _ACCEPTS_AT_ONCE: Final = 64
 _PAUSE: Final = 0.5
-_CHECK_SLICES: Final = 10
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -80,7 +78,7 @@ class ChannelServer:
         self._verified = False
         self._unticketed: dict[socket.socket, _Unticketed] = {}
         self._channels: set[UsedChannel] = set()
-        self._unchecked: list[UsedChannel] = []
+        self._rounds: Rounds[UsedChannel] = Rounds()
         self._timer: Timer | None = None
 
     @property
@@ -116,7 +114,7 @@ class ChannelServer:
         self._hosting = Hosting(self._loop, loop)
         for listening in self._listening:
             self._watch(listening)
-        self._timer = self._loop.call_later(CHECK_INTERVAL / _CHECK_SLICES, self._check)
+        self._timer = self._loop.call_later(CHECK_INTERVAL / CHECK_PARTS, self._check)
 
     def close_account(self, account: str) -> int:
         """Withdraw the account's tickets and reset its channels at once. Tells how many channels it had."""
@@ -329,12 +327,9 @@ class ChannelServer:
                 break
             self._drop(newcomer, f"no ticket within {TICKET_LIMIT:g} s")
         self._tickets.expire(now)
-        if not self._unchecked:
-            self._unchecked = list(self._channels)
-        # A part each time: looking at thousands at once would hold up the relaying for as long.
-        for _ in range(min(len(self._unchecked), math.ceil(len(self._channels) / _CHECK_SLICES))):
-            self._unchecked.pop().check_alive()
-        self._timer = self._loop.call_later(CHECK_INTERVAL / _CHECK_SLICES, self._check)
+        for channel in self._rounds.part(self._channels):
+            channel.check_alive()
+        self._timer = self._loop.call_later(CHECK_INTERVAL / CHECK_PARTS, self._check)
 
 
 class _Unticketed:

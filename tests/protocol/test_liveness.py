@@ -2,11 +2,14 @@
 
 import socket
 import struct
+import weakref
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.waiting import wait_for
-from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, is_dead, silence
+from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_PARTS, INFO_SIZE, Rounds, is_dead, silence
 
 LIMIT = 10.0
 
@@ -79,3 +82,38 @@ def test_the_kernel_tells_of_silence() -> None:
 
         assert silent(one) < before[0]
         assert silent(other) < before[1]
+
+
+@given(st.lists(st.sets(st.integers(0, 200)), min_size=1, max_size=4 * CHECK_PARTS))
+def test_each_connection_is_looked_at_once_in_a_round(presents: list[set[int]]) -> None:
+    """A round is over those that were there at its beginning, and has at most CHECK_PARTS parts."""
+    rounds: Rounds[int] = Rounds()
+    first: set[int] = set()
+    parts: list[list[int]] = []
+    for present in presents:
+        if sum(map(len, parts)) == len(first):
+            first, parts = present, []
+        parts.append(rounds.part(present))
+
+        looked_at = [one for part in parts for one in part]
+        assert len(looked_at) == len(set(looked_at))
+        assert set(looked_at) <= first
+        assert len(parts) <= CHECK_PARTS
+
+
+@given(st.integers(0, 500))
+def test_ended_connections_are_kept_for_one_round_at_most(count: int) -> None:
+    """Also where none is left that would be looked at."""
+
+    class Connection:
+        pass
+
+    connections = [Connection() for _ in range(count)]
+    watched = [weakref.ref(one) for one in connections]
+    rounds: Rounds[Connection] = Rounds()
+    rounds.part(connections)
+    connections.clear()
+    for _ in range(CHECK_PARTS):
+        rounds.part(())
+
+    assert [reference for reference in watched if reference() is not None] == []

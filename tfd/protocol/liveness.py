@@ -7,9 +7,13 @@ may remain untransmitted (due to zero window size)"), that is, every paused down
 TCP_INFO now and then and judge by `is_dead`.
 """
 
+import math
 import socket
 import struct
-from typing import Final
+from collections.abc import Collection
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
 
 CHANNEL_OPTIONS: Final = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -25,6 +29,9 @@ SILENCE: Final = 25.0
 
 CHECK_INTERVAL: Final = 5.0
 """Seconds between two looks at one connection."""
+
+CHECK_PARTS: Final = 10
+"""A round of looks is made in so many parts: thousands at once would hold up the relaying for as long."""
 
 INFO_SIZE: Final = 60
 """Bytes of TCP_INFO that is judged here."""
@@ -49,3 +56,24 @@ def is_dead(info: bytes) -> bool:
 def silence(info: bytes) -> float:
     """Give from TCP_INFO the seconds since data went or came, probes and acknowledgements not counted."""
     return min(_DATA.unpack_from(info)) / 1000 if len(info) >= INFO_SIZE else 0.0
+
+
+class Rounds(Generic[T]):
+    """Which connections are looked at next: each one in a round of CHECK_PARTS, one after the other.
+
+    A round is over all that there are at its beginning. It keeps them until their part has come, ended ones
+    too, and then no longer, however few there are by then.
+    """
+
+    def __init__(self) -> None:
+        self._left: list[T] = []
+        self._size = 1
+
+    def part(self, present: Collection[T]) -> list[T]:
+        """Give the next part of the round, or the first of a new round over those that are `present`."""
+        if not self._left:
+            self._left = list(present)
+            self._size = max(1, math.ceil(len(present) / CHECK_PARTS))
+        part = self._left[-self._size :]
+        del self._left[-self._size :]
+        return part
