@@ -278,15 +278,13 @@ class Daemon:
                 owner=owner,
             )
 
-        conductor = self._conductor
-        return Location(
-            self._loop,
-            self._log,
-            account.name,
-            make_link,
-            changed=conductor.poke,
-            lost=conductor.proxy.drop_ready_channels,
-        )
+        changed = self._conductor.poke
+        return Location(self._loop, self._log, account.name, make_link, changed=changed, lost=self._lost)
+
+    def _lost(self) -> None:
+        self._conductor.proxy.drop_ready_channels()
+        # What the session's sockets had lies between what stays, and does not go back by itself.
+        self._thrift.stirred()
 
     def _addresses(self, account: Account) -> tuple[Address, ...]:
         declared = self._config.locations.get(account.name)
