@@ -1,4 +1,4 @@
-"""A TCP forwarder between a client and a server that can fall silent without closing anything."""
+"""A TCP forwarder between a client and a server that can fall silent without closing anything, or be slow."""
 
 import selectors
 import socket
@@ -14,9 +14,16 @@ class Forwarder:
 
     Bytes that came while it was a black hole are lost, like packets; connections made meanwhile are
     accepted, as by a path that drops everything behind a proxy.
+
+    Attributes:
+        sent: bytes that were passed on to the server so far.
+
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], rate: int | None = None) -> None:
+        """Pass on at most `rate` bytes a second, all connections together, where that is given."""
+        self.sent = 0
+        self._rate = rate
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._selector = selectors.DefaultSelector()
@@ -83,8 +90,12 @@ class Forwarder:
     def _forward(self, connection: socket.socket) -> None:
         try:
             data = connection.recv(CHUNK)
-            if data and (self._to_server if connection in self._clients else self._to_client):
+            from_client = connection in self._clients
+            if data and (self._to_server if from_client else self._to_client):
                 self._peers[connection].sendall(data)
+                self.sent += len(data) if from_client else 0
+                if self._rate is not None:
+                    self._stop.wait(len(data) / self._rate)
         except OSError:
             data = b""
         if not data:
