@@ -32,7 +32,10 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One table. `fresh` figures get two ends that have carried nothing yet; `measure` takes seconds."""
+    """One table. `measure` takes seconds.
+
+    `fresh` figures get two ends that have carried nothing yet, in the first round alone: they hardly vary.
+    """
 
     name: str
     title: str

@@ -3,19 +3,19 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.compare.processes import first_line, run, started
 from bench.compare.programs import LOAD, Ends, Place, Program, free_port
-from bench.compare.rounds import Sample, Settings, backend, begin
+from bench.compare.rounds import Sample, Say, Settings, backend, begin
 
 NEAR, FAR = "10.218.77.1", "10.218.77.2"
 ROUND_TRIPS = (1.0, 20.0, 100.0)
 """Milliseconds."""
 LOSSES = (0.0, 0.01)
-CONNECTIONS = 40
+CONNECTIONS = 20
 LIMIT = 300.0
 
 
@@ -30,13 +30,13 @@ def namespace(name: str) -> Iterator[tuple[str, ...]]:
         run(["ip", "netns", "del", name])
 
 
-def compare(programs: Sequence[Program], how: Settings, say: Callable[[str], None]) -> list[Sample]:
+def compare(programs: Sequence[Program], how: Settings, say: Say, progress: Say) -> list[Sample]:
     """Measure every path with every program, one connection after the other, and print one table."""
     losses = LOSSES if how.quiet else LOSSES[:1]
     kinds = [(trip, loss) for trip in ROUND_TRIPS for loss in losses]
     samples = []
     for trip, loss in kinds:
-        samples += _measure(programs, trip, loss, CONNECTIONS if how.quiet else CONNECTIONS // 4)
+        samples += _measure(programs, trip, loss, CONNECTIONS if how.quiet else CONNECTIONS // 2, progress)
     heads = [f"{trip:g} ms{f', {loss:.0%} lost' if loss else ''}" for trip, loss in kinds]
     say("### First byte of a new connection over a path, in round trips: p50 (p99) (`path`)\n")
     say("| program | " + " | ".join(heads) + " |\n" + "|---" * (1 + len(heads)) + "|")
@@ -48,7 +48,9 @@ def compare(programs: Sequence[Program], how: Settings, say: Callable[[str], Non
     return samples
 
 
-def _measure(programs: Sequence[Program], trip: float, loss: float, connections: int) -> list[Sample]:
+def _measure(
+    programs: Sequence[Program], trip: float, loss: float, connections: int, progress: Say
+) -> list[Sample]:
     samples = []
     with tempfile.TemporaryDirectory(prefix="tfd-bench-") as name, ExitStack() as stack:
         directory = Path(name)
@@ -58,6 +60,7 @@ def _measure(programs: Sequence[Program], trip: float, loss: float, connections:
         first_line(stack.enter_context(started(words, directory / "path.log")))
         port = stack.enter_context(backend(directory, far))
         for program in programs:
+            progress(f"path of {trip:g} ms{f' with {loss:.0%} lost' if loss else ''}: {program.name}")
             (directory / program.name).mkdir()
             place = Place(directory / program.name, free_port(), free_port(), port, FAR, near, far)
             with ExitStack() as running:
