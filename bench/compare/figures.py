@@ -68,7 +68,7 @@ def _churn(connections: int) -> Callable[[Program, Ends, float], Values]:
         before = ends.processor_seconds()
         answer = _asked(ends, "churn", connections, seconds)
         used = ends.processor_seconds() - before
-        return {**_times(answer), "processor": used / max(1, answer["count"]) * 1e6}
+        return {**_times(answer), "processor": used / max(1, answer["answered"]) * 1e6}
 
     return measure
 

@@ -22,6 +22,7 @@ static int queue;
 static char text[REQUEST];
 static struct times times;
 static uint64_t failed;
+static uint64_t answered; /* before the measured time as well */
 
 static void watch(struct request *request, uint32_t events, int operation)
 {
@@ -33,8 +34,9 @@ static void watch(struct request *request, uint32_t events, int operation)
 /* Prints what was done in the measured time. */
 static void report(double seconds, uint64_t stuck)
 {
-    printf("{\"rate\":%.3f,\"count\":%zu,\"failed\":%llu,\"stuck\":%llu", (double)times.count / seconds,
-           times.count, (unsigned long long)failed, (unsigned long long)stuck);
+    printf("{\"rate\":%.3f,\"count\":%zu,\"answered\":%llu,\"failed\":%llu,\"stuck\":%llu",
+           (double)times.count / seconds, times.count, (unsigned long long)answered,
+           (unsigned long long)failed, (unsigned long long)stuck);
     print_times(&times);
     puts("}");
 }
@@ -69,9 +71,12 @@ static int advance(struct request *request, double warm)
     }
     if (got < 0 && errno == EAGAIN)
         return 0;
-    if (got < 0 || request->got != ANSWER)
+    if (got < 0 || request->got != ANSWER) {
         failed++;
-    else if (request->begun >= warm)
+        return 1;
+    }
+    answered++;
+    if (request->begun >= warm)
         add_time(&times, now() - request->begun);
     return 1;
 }
