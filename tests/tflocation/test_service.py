@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,11 @@ def test_a_killed_service_and_a_killed_engine_lose_nothing(location: Location, e
         wait_for(listed, LIMIT, "the container to be listed")
         engine.kill()
         assert len(client.call("ticket.take", id=container, port=80, count=1)["tickets"]) == 1
-        engine.run_daemon()
+        with ThreadPoolExecutor() as aside:
+            # The client's heartbeats go on meanwhile, however long that takes.
+            starting = aside.submit(engine.run_daemon)
+            client.until(starting.done, LIMIT, "the engine to run again")
+            starting.result()
 
         def answers() -> bool:
             client.step()

@@ -17,8 +17,8 @@ from tfd.protocol.command_types import UUID_ALPHABET
 from tfd.protocol.invite import parse_invite
 from tfd.protocol.keys import KeyPair
 
-LEASE = 3
-"""Seconds."""
+LEASE = 8
+"""Seconds: short to be waited for; a client comes back within it, also to a location that was restarted."""
 
 CREATE_LIMIT = 60.0
 BEAT = 0.5
@@ -55,10 +55,14 @@ class Holder:
 
     def keep(self) -> None:
         """Let the location hear that the client is there."""
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            return  # a call that goes on does it; the other sessions must not wait for its answer
+        try:
             if self._here:
                 self._client.step(0)
                 self._client.return_if_lost()
+        finally:
+            self._lock.release()
 
     def vanish(self) -> None:
         """Go away without a word."""
