@@ -21,6 +21,7 @@ from tflocation.engines.lxd.settings import EngineSettings
 KINDS: tuple[Kind, ...] = ("lxd", "incus")
 IMAGE = "sha256:" + "1b" * 32
 LIMIT = 20.0  # seconds for anything that should happen
+PATIENCE = 10  # seconds for an answer
 _BUSYBOX = Path("/usr/bin/busybox")
 
 T = TypeVar("T")
@@ -117,13 +118,14 @@ async def written(engine: LxdEngine, container: ContainerInfo, path: str) -> str
     return (await eventually(look, f"{path} of {container.name}")).removesuffix("end\n")
 
 
-def reaches(
-    private: PrivateEngine, source: ContainerInfo, address: str, port: int, udp: bool = False
-) -> bool:
-    """Tell whether a connection from the container's network is answered with at least one byte."""
-    command = ["nsenter", "-t", str(init_pid(private, source.id)), "-n", "busybox", "nc", "-w", "1"]
+def reaches(private: PrivateEngine, source: ContainerInfo, address: str, port: int, seconds: int = 1) -> bool:
+    """Tell whether a connection from the container's network is answered with at least one byte.
+
+    `seconds` are what the answer may take; where one is expected, a busy machine needs `PATIENCE`.
+    """
+    command = ["nsenter", "-t", str(init_pid(private, source.id)), "-n", "busybox", "nc", "-w", str(seconds)]
     probe = subprocess.run(
-        [*command, *(["-u"] if udp else []), address, str(port)],
+        [*command, address, str(port)],
         input=b"GET / HTTP/1.0\r\n\r\n",
         capture_output=True,
         timeout=LIMIT,

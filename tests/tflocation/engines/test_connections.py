@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.engine import eventually, reaches, web
+from tests.support.engine import PATIENCE, eventually, reaches, web
 from tests.support.engine_view import init_pid
 from tflocation.development import PrivateEngine
 from tflocation.engines.interface import ContainerInfo
@@ -45,7 +45,7 @@ async def test_containers_reach_each_other_only_as_allowed(
 
     await engine.set_allowed({(a.id, b.id), (a.id, "tf-unknown")}, {a.id: {"friend": b.ip}})
 
-    assert reaches(private, a, b.ip, 80)
+    assert reaches(private, a, b.ip, 80, PATIENCE)
     assert not reaches(private, b, a.ip, 80)
     assert f"{b.ip} friend\n" in (await engine.fetch_file(a.id, "/etc/hosts", 4096)).decode()
 
@@ -94,7 +94,7 @@ async def test_pairs_and_names_outlive_us(engine: LxdEngine, private: PrivateEng
     await engine.close()
     await engine.open()
 
-    assert reaches(private, a, b.ip, 80)
+    assert reaches(private, a, b.ip, 80, PATIENCE)
 
     await engine.stop(a.id, 5)
     await engine.start(a.id)
@@ -150,7 +150,7 @@ async def test_container_cannot_take_another_address(
 
     assert _inside(private, a, "busybox", "ping", "-c", "1", "-W", "5", "-I", a.ip, gateway) == 0
     assert _inside(private, a, "busybox", "ping", "-c", "1", "-W", "1", "-I", stolen, gateway) == 1
-    assert reaches(private, a, b.ip, 80)
+    assert reaches(private, a, b.ip, 80, PATIENCE)
 
     _inside(private, a, "ip", "link", "set", "eth0", "address", "00:16:3e:00:00:01")
 

@@ -157,11 +157,12 @@ async def test_stop_kills_who_does_not_listen(engine: LxdEngine) -> None:
 async def test_orphans_are_reaped(engine: LxdEngine, private: PrivateEngine) -> None:
     """Processes whose parents ended leave no zombies."""
     script = (
-        "for n in 1 2 3; do (sleep 0.1 & ) ; done; sleep 0.5; ps -o stat >/tmp/told; echo end >>/tmp/told;"
+        "for n in 1 2 3; do (sleep 0.1 & ) ; done; while ps -o comm | grep -q sleep; do sleep 0.2; done;"
+        "echo end >/tmp/told; exec sleep 99"
     )
-    container = await engine.create_container(shell(script + "exec sleep 99"))
+    container = await engine.create_container(shell(script))
 
-    assert "Z" not in await written(engine, container, "/tmp/told")
+    assert await written(engine, container, "/tmp/told") == ""
     assert init_pid(private, container.id)
 
 
