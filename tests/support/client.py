@@ -116,11 +116,12 @@ class Client:
         return self
 
     def until(self, condition: Callable[[], Any], limit: float, what: str) -> None:
-        """Keep the session going until the condition holds."""
+        """Keep the session going until the condition holds; come back where it was lost meanwhile."""
         end = time.monotonic() + limit
         while not condition():
             if time.monotonic() >= end:
                 raise AssertionError(f"after {limit} s still waiting for {what}; refused: {self.refused}")
+            self.return_if_lost()
             self.step()
 
     def step(self, wait: float = STEP) -> None:
@@ -142,16 +143,8 @@ class Client:
         return number
 
     def answer(self, number: int, limit: float = LIMIT) -> dict[str, Any]:
-        """Wait for the answer to a request. Raises CommandError as the location answered.
-
-        Comes back where it was lost meanwhile.
-        """
-
-        def answered() -> bool:
-            self.return_if_lost()
-            return number in self._answers
-
-        self.until(answered, limit, f"the answer to request {number}")
+        """Wait for the answer to a request. Raises CommandError as the location answered."""
+        self.until(lambda: number in self._answers, limit, f"the answer to request {number}")
         answer = self._answers.pop(number)
         if isinstance(answer, Failed):
             raise CommandError(answer.code, answer.message)
