@@ -38,7 +38,7 @@ def ask(engine: PrivateEngine, method: str, path: str, body: object = None) -> d
 
 def instances(engine: PrivateEngine, prefix: str = "") -> dict[str, dict[str, Any]]:
     """Give the engine's instances by their id, those whose declared name begins with `prefix`."""
-    answer = ask(engine, "GET", f"/1.0/instances?project={engine.project}&recursion=2")
+    answer = ask(engine, "GET", f"/1.0/instances?project={engine.project}&recursion=1")
     return {
         one["name"]: one
         for one in answer["metadata"] or []
