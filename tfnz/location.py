@@ -209,14 +209,11 @@ class Location(Session):
         try:
             params = {"name": volume.name, "when_free": True} if when_free else {"name": volume.name}
             self.connection.call("volume.destroy", params)
-        except RemoteError as error:
-            volume.in_hand = False
-            if error.code == Code.NOT_FOUND:
+        except BaseException as error:
+            self.connection.loop.call_from_thread(lambda: self.watch.release_volume(volume))
+            if isinstance(error, RemoteError) and error.code == Code.NOT_FOUND:
                 self.connection.on_loop(lambda: self.watch.drop_volume(volume.uuid))
                 raise ValueError(f"{volume!r}: {MISSING}") from None
-            raise
-        except BaseException:
-            volume.in_hand = False
             raise
         self.connection.on_loop(lambda: self.watch.drop_volume(volume.uuid))
         log.info("Destroyed volume: %s", as_text(volume.uuid))

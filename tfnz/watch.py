@@ -140,6 +140,12 @@ class Watch:
         if not volume.in_hand:
             self._connection.callbacks.put(volume.termination_callback, volume, 0)
 
+    def release_volume(self, volume: Volume) -> None:
+        """Know that the thread that has a volume in hand did not destroy it; somebody else may have."""
+        volume.in_hand = False
+        if volume.dead:
+            self._connection.callbacks.put(volume.termination_callback, volume, 0)
+
     # Containers
 
     def _containers(self, records: list[Record]) -> None:

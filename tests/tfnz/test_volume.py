@@ -151,6 +151,42 @@ def test_two_who_destroy_at_once(session: Location, at_home: Path) -> None:  # n
 
 
 @pytest.mark.engine
+def test_who_comes_too_late_to_destroy_is_called_back(session: Location, at_home: Path) -> None:  # noqa: ARG001
+    """Also where the word that it is gone comes while the command is under way."""
+    volume = session.create_volume()
+    with Location(quiet=True) as other:
+        theirs = wait_for(lambda: volume.uuid in other.volumes and other.volume(volume.uuid), LIMIT, "it")
+        assert theirs
+        told: list[object] = []
+        errors: list[str] = []
+        theirs.termination_callback = told.append
+        go_on = threading.Event()
+
+        def hold() -> None:
+            go_on.wait(LIMIT)
+
+        def destroy() -> None:
+            try:
+                other.destroy_volume(theirs)
+            except ValueError as error:
+                errors.append(str(error))
+
+        # What comes for the other session waits until its command does as well.
+        other.connection.loop.call_from_thread(hold)
+        session.destroy_volume(volume)
+        late = threading.Thread(target=destroy)
+        late.start()
+        wait_for(lambda: theirs.in_hand, LIMIT, "the other to begin")
+        go_on.set()
+        late.join(LIMIT)
+        wait_for(lambda: told, LIMIT, "the callback")
+
+        assert told == [theirs]
+        assert len(errors) == 1
+        assert "destroyed already" in errors[0]
+
+
+@pytest.mark.engine
 @pytest.mark.covers("Volume.snapshot", "Volume.rollback")
 def test_back_to_the_snapshot_as_often_as_wanted(session: Location) -> None:
     """While a container has it mounted; without a snapshot it is empty again, as created."""
