@@ -38,7 +38,7 @@ EXEMPT = {
     "tfd.protocol.archive": {"pathlib", "tempfile"},
     # The same for an image that lies in a directory.
     "tfd.protocol.layouts": {"os", "pathlib"},
-    # Tickets are random (os.urandom); the cipher depends on the processor (/proc/cpuinfo), by open().
+    # Tickets are random (os.urandom).
     "tfd.protocol.channel": {"os"},
     # The numbers of socket options, for those who have the sockets.
     "tfd.protocol.liveness": {"socket"},

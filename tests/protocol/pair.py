@@ -17,7 +17,7 @@ from tfd.protocol.session import (
     session_id_of,
 )
 
-CIPHERS = ("aegis256", "chacha20poly1305")
+CIPHERS = ("aes256gcm", "chacha20poly1305")
 HEARTBEAT = 2.0
 
 

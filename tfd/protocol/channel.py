@@ -10,23 +10,19 @@ a direction, so that truncation is noticed.
 
 import os
 from _blake2 import blake2b
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from nacl import bindings
-from nacl.exceptions import CryptoError
-
+from tfd.protocol.aead import CIPHERS, KEY_SIZE, TAG_SIZE, ForgedError
 from tfd.protocol.errors import ProtocolError, UsageError
 
 MAGIC: Final = b"TFC1"
 TICKET_SIZE: Final = 16
 OPENING_SIZE: Final = len(MAGIC) + TICKET_SIZE
-KEY_SIZE: Final = 32
 HEADER_SIZE: Final = 4
-TAG_SIZE: Final = 16
 
 # One read of a relay's plain side: a receiver must hold a whole frame before it may look at it.
 MAX_PAYLOAD: Final = 64 * 1024
@@ -62,6 +58,10 @@ class FrameType(IntEnum):
     RESET = 2
     OPENED = 3
     REFUSED = 4
+
+
+# By their numbers: to call the enum is two calls of Python code.
+_FRAME_TYPES: Final = tuple(FrameType)
 
 
 class Frame(NamedTuple):
@@ -108,49 +108,6 @@ _LONGEST: Final[Mapping[int, int]] = MappingProxyType(
         FrameType.REFUSED: MAX_REASON + TAG_SIZE,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Cipher:
-    """One AEAD of libsodium, as PyNaCl gives it: `seal` and `open` take (text, header, nonce, key)."""
-
-    seal: Callable[[bytes, bytes, bytes, bytes], bytes]
-    open: Callable[[bytes, bytes, bytes, bytes], bytes]
-    nonce_size: int
-
-
-def _processor_has_aes() -> bool:
-    """Tell whether the processor does AES and carry-less multiplication by itself (proc(5), cpuinfo).
-
-    Without them AES is slow in software, and on x86 and ARM libsodium refuses AES-256-GCM.
-    """
-    try:
-        # Not by pathlib, whose import costs a megabyte of memory.
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:  # noqa: PTH123
-            words = set(file.read().split())
-    except OSError:
-        return False
-    return {"aes", "pclmulqdq"} <= words or {"aes", "pmull"} <= words
-
-
-def _find_ciphers() -> Mapping[str, Cipher]:
-    """Give what this PyNaCl and processor have, fastest first (64 KiB: 16, 44 and 69 us, PyNaCl 1.6)."""
-    names = [("chacha20poly1305", "chacha20poly1305_ietf")]
-    if _processor_has_aes():
-        names = [("aegis256", "aegis256"), ("aes256gcm", "aes256gcm"), *names]
-    found = {}
-    for name, binding in names:
-        prefix = f"crypto_aead_{binding}_"
-        if hasattr(bindings, prefix + "encrypt"):
-            found[name] = Cipher(
-                getattr(bindings, prefix + "encrypt"),
-                getattr(bindings, prefix + "decrypt"),
-                getattr(bindings, prefix + "NPUBBYTES"),
-            )
-    return MappingProxyType(found)
-
-
-CIPHERS: Final = _find_ciphers()
 
 
 def available_ciphers() -> tuple[str, ...]:
@@ -299,11 +256,10 @@ class Channel:
         if length > _LONGEST[frame_type]:
             raise UsageError(f"a {frame_type.name} frame of {len(payload)} bytes is too long")
         self._phase = phase
-        cipher = self._cipher
-        nonce = self._sealed.to_bytes(cipher.nonce_size, "little")
+        count = self._sealed
         self._sealed += 1
         header = (frame_type << 24 | length).to_bytes(HEADER_SIZE, "big")
-        return header + cipher.seal(payload, header, nonce, self._seal_key)
+        return self._cipher.seal(header, payload, count, self._seal_key)
 
     def receive(self, data: Bytes) -> list[Frame]:
         """Take the peer's next bytes, however cut, and give the frames that they complete.
@@ -321,19 +277,18 @@ class Channel:
             at = self._complete(self._partial, view)
             if not self._is_whole(self._partial):
                 return frames
-            whole, self._partial = bytes(self._partial), None
-            self._open(whole[:HEADER_SIZE], whole[HEADER_SIZE:], frames)
+            whole, self._partial = self._partial, None
+            frames.append(self._open(memoryview(whole)))
         while at < end:
             if self._peer_phase is Phase.ENDED and self._phase is Phase.ENDED:
                 self._keep_rest(view[at:])
                 break
             body = at + HEADER_SIZE
-            header = bytes(view[at:body])
-            after = body + self._length(header) if body <= end else end + 1
+            after = body + self._length(view[at:body]) if body <= end else end + 1
             if after > end:
                 self._partial = bytearray(view[at:])
                 break
-            self._open(header, bytes(view[body:after]), frames)
+            frames.append(self._open(view[at:after]))
             at = after
         return frames
 
@@ -359,7 +314,7 @@ class Channel:
     def _is_whole(self, partial: bytearray) -> bool:
         return len(partial) >= HEADER_SIZE and len(partial) == HEADER_SIZE + self._length(partial)
 
-    def _length(self, header: bytes | bytearray) -> int:
+    def _length(self, header: bytearray | memoryview) -> int:
         """Give the length of the sealed payload, before one byte of it is kept. Raises ChannelError."""
         length = int.from_bytes(header[1:HEADER_SIZE], "big")
         if (self._peer_phase, header[0]) not in PHASES:
@@ -368,14 +323,12 @@ class Channel:
             raise ChannelError(f"a frame of type {header[0]} has a length of {length}")
         return length
 
-    def _open(self, header: bytes, sealed: bytes, frames: list[Frame]) -> None:
-        cipher = self._cipher
-        nonce = self._opened.to_bytes(cipher.nonce_size, "little")
+    def _open(self, whole: memoryview) -> Frame:
         try:
-            payload = cipher.open(sealed, header, nonce, self._open_key)
-        except CryptoError:
+            payload = self._cipher.open(whole, HEADER_SIZE, self._opened, self._open_key)
+        except ForgedError:
             raise ChannelError(f"frame {self._opened} is not what the peer sealed") from None
         self._opened += 1
-        frame_type = FrameType(header[0])
+        frame_type = _FRAME_TYPES[whole[0]]
         self._peer_phase = PHASES[self._peer_phase, frame_type]
-        frames.append(Frame(frame_type, payload))
+        return Frame(frame_type, payload)

@@ -76,7 +76,7 @@ def _location(name: str, text: str, *, connected: bool) -> dict[str, Any]:
         "round_trip_ms": 1.25,
         "reconnects": 1,
         "account": name,
-        "cipher": "aegis256",
+        "cipher": "aes256gcm",
         "containers": 1,
         "nodes": [node],
         "error": text,

@@ -1,0 +1,82 @@
+"""Sealing and opening: the values of the standards, and whatever was changed on the way."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfd.protocol.aead import CIPHERS, KEY_SIZE, TAG_SIZE, Cipher, ForgedError
+from tfd.protocol.errors import UsageError
+
+KEY = bytes(range(KEY_SIZE))
+EVERY = pytest.mark.parametrize("cipher", CIPHERS.values(), ids=CIPHERS.keys())
+
+
+def test_chacha20_poly1305_is_that_of_the_standard() -> None:
+    """RFC 8439, A.5: the example's key, nonce, header and sealed text give the text."""
+    key = bytes.fromhex("1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0")
+    header = bytes.fromhex("f33388860000000000004e91")
+    sealed = bytes.fromhex(
+        "64a0861575861af460f062c79be643bd5e805cfd345cf389f108670ac76c8cb24c6cfc18755d43eea09ee94e382d26b0"
+        "bdb7b73c321b0100d4f03b7f355894cf332f830e710b97ce98c8a84abd0b948114ad176e008d33bd60f982b1ff37c855"
+        "9797a06ef4f0ef61c186324e2b3506383606907b6a7c02b0f9f6157b53c867e4b9166c767b804d46a59b5216cde7a4e9"
+        "9040c5a40433225ee282a1b0a06c523eaf4534d7f83fa1155b0047718cbc546a0d072b04b3564eea1b422273f548271a"
+        "0bb2316053fa76991955ebd63159434ecebb4e466dae5a1073a6727627097a1049e617d91d361094fa68f0ff77987130"
+        "305beaba2eda04df997b714d6c6f2c29a6ad5cb4022b02709beead9d67890cbb22392336fea1851f38"
+    )
+    count = int.from_bytes(bytes.fromhex("000000000102030405060708"), "little")
+
+    text = CIPHERS["chacha20poly1305"].open(memoryview(header + sealed), len(header), count, key)
+
+    assert text.startswith(b"Internet-Drafts are draft documents valid for a maximum of six months")
+
+
+@EVERY
+@given(header=st.binary(max_size=8), payload=st.binary(max_size=300), count=st.integers(0, 2**64 - 1))
+def test_what_was_sealed_opens(cipher: Cipher, header: bytes, payload: bytes, count: int) -> None:
+    """The header stays as it is, the tag is added, and the payload comes back, wherever the frame lies."""
+    frame = cipher.seal(header, payload, count, KEY)
+    among_others = memoryview(b"before" + frame + b"after")[6:-5]
+
+    assert frame.startswith(header)
+    assert len(frame) == len(header) + len(payload) + TAG_SIZE
+    assert cipher.open(among_others, len(header), count, KEY) == payload
+
+
+@EVERY
+@given(at=st.integers(0, 26), bit=st.integers(0, 7))
+def test_a_changed_bit_is_noticed(cipher: Cipher, at: int, bit: int) -> None:
+    """Of the header, of the payload or of the tag."""
+    frame = bytearray(cipher.seal(b"head", b"payload", 1, KEY))
+    frame[at] ^= 1 << bit
+
+    with pytest.raises(ForgedError):
+        cipher.open(memoryview(frame), 4, 1, KEY)
+
+
+@EVERY
+def test_another_key_or_count_does_not_open(cipher: Cipher) -> None:
+    """Both are part of the seal."""
+    frame = memoryview(cipher.seal(b"head", b"payload", 1, KEY))
+
+    with pytest.raises(ForgedError):
+        cipher.open(frame, 4, 2, KEY)
+    with pytest.raises(ForgedError):
+        cipher.open(frame, 4, 1, bytes(KEY_SIZE))
+
+
+@EVERY
+@given(frame=st.binary(max_size=4 + TAG_SIZE - 1))
+def test_what_is_shorter_than_a_tag_is_forged(cipher: Cipher, frame: bytes) -> None:
+    """Nothing is read that is not there."""
+    with pytest.raises(ForgedError):
+        cipher.open(memoryview(frame), 4, 0, KEY)
+
+
+@EVERY
+@pytest.mark.parametrize("key", [b"", KEY[:-1], KEY + b"\0"])
+def test_a_key_of_another_length_is_the_callers_mistake(cipher: Cipher, key: bytes) -> None:
+    """The library would read beyond it."""
+    with pytest.raises(UsageError):
+        cipher.seal(b"head", b"payload", 0, key)
+    with pytest.raises(UsageError):
+        cipher.open(memoryview(bytes(40)), 4, 0, key)
