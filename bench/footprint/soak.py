@@ -39,6 +39,9 @@ WARM = 0.25
 FLAT = 0.01
 """The part of its memory by which a flat process grows at most, over all samples that count."""
 
+SURE = 2.0
+"""Standard errors by which a slope is above zero where it is no chance."""
+
 TICK = 1.0
 SETTLED = 3.0
 """Seconds of rest before a look: tfd gives back what it needs no more after two."""
@@ -143,8 +146,12 @@ def verdict(name: str, samples: Sequence[Sample], sizes: Sequence[int]) -> str:
             found = slope(xs, sizes)
             parts.append(f"{kib(found.each)} ± {kib(found.error)} KiB for {unit}")
     seconds = [sample.seconds for sample in samples]
-    grown = slope(seconds, sizes).each * (seconds[-1] - seconds[0]) / sizes[0]
-    word = "flat" if grown <= FLAT else "it grows"
+    whole = slope(seconds, sizes)
+    grown = whole.each * (seconds[-1] - seconds[0]) / sizes[0]
+    if grown <= FLAT:
+        word = "flat"
+    else:
+        word = "no more than chance" if whole.each <= SURE * whole.error else "it grows"
     return f"{name}: {', '.join(parts)}; {grown:+.2%} from the first of these to the last: {word}"
 
 
