@@ -308,7 +308,7 @@ class ChannelServer:
             self._counters["channels-refused"] += 1
         else:
             self._counters["channels-carried"] += 1
-        if relay.state is State.ABORTED and relay.reason:
+        if relay.state in (State.ABORTED, State.UNANSWERED) and relay.reason:
             self._counters["channels-lost"] += 1
             message = f"a channel was lost: {relay.reason}"
             self._log.warning("lost", message, account=grant.account, container=grant.container)
