@@ -8,7 +8,6 @@ the median of each is printed, since machines differ from one minute to the next
 """
 
 import argparse
-import resource
 import socket
 import statistics
 import tempfile
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from bench.compare.processes import use_all_descriptors
 from tests.support import peer, peer_image
 from tests.support.product import Daemon, Location, free_port
 from tflocation.development import PrivateEngine
@@ -111,8 +111,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=1000)
     options = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    use_all_descriptors()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfd-bench-")))
         directory.chmod(0o711)  # the containers' users must pass it

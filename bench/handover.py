@@ -17,7 +17,6 @@ Needs root and what `packaging/prepare tests` installs.
 import argparse
 import json
 import os
-import resource
 import statistics
 import tempfile
 import threading
@@ -26,6 +25,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from bench.compare.processes import use_all_descriptors
 from bench.moving import Moving
 from tests.support.debian import BOOKWORM, build_bare, install_programs, layered
 from tests.support.machine import Machine
@@ -125,8 +125,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="a tree of Debian 12 that is there already")
     parser.add_argument("--idle", action="store_true", help="the connections say nothing")
     options = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    hard = use_all_descriptors()
     # tfd has two descriptors for each, and cannot have more than this process where systemd may not raise it.
     most = (hard - SPARE) // 2
     names = [field.name for field in fields(Figures)]

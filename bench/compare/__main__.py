@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import signal
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from bench.compare import own, paths
 from bench.compare.figures import FIGURES, Figure
 from bench.compare.ours import OURS
-from bench.compare.processes import adopt_orphans, run
+from bench.compare.processes import adopt_orphans, run, use_all_descriptors
 from bench.compare.programs import Program
 from bench.compare.rivals import LIMITS, PACKAGES, RIVALS
 from bench.compare.rounds import FOREIGN_MOST, Sample, Settings, measure_all
@@ -104,8 +103,7 @@ def main() -> int:
     except ValueError as error:
         made.error(str(error))
     how = settings(options)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    use_all_descriptors()
     adopt_orphans()
     # What runs is left in order, and what was started is stopped; also where a shell has the signal ignored.
     for number in (signal.SIGTERM, signal.SIGINT):

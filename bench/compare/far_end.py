@@ -8,12 +8,12 @@ of two accounts and of ACCOUNTS more, once it listens; CONTAINERS of the second 
 """
 
 import asyncio
-import resource
 import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from bench.compare.processes import use_all_descriptors
 from tests.support.memory_engine import MemoryEngine
 from tfd.protocol.commands import Role
 from tflocation.accounts import Accounts
@@ -61,8 +61,7 @@ async def _fill(engine: MemoryEngine, containers: int) -> None:
 
 def main() -> None:
     """Run it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    use_all_descriptors()
     directory, host, *rest = sys.argv[1:]
     containers, more = (*map(int, rest), 0, 0)[:2]
     asyncio.run(serve(Path(directory), host, containers, more))

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -67,6 +68,13 @@ def _reap(pid: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of processes whose own has ended (prctl(2), PR_SET_CHILD_SUBREAPER)."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def use_all_descriptors() -> int:
+    """Raise the limit of open descriptors to the highest that may be, for what is started too; give it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def run(command: Sequence[str | Path], limit: float = 60.0) -> str:

@@ -1,14 +1,13 @@
 """The command behind `bench/memory`: where the memory of tfd goes. It fails nothing, and prints all."""
 
 import argparse
-import resource
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.compare.figures import IDLE_MANY, IDLE_SOME, held_count
-from bench.compare.processes import adopt_orphans, run, started
+from bench.compare.processes import adopt_orphans, run, started, use_all_descriptors
 from bench.footprint import allocators, smaps
 from bench.footprint.box import Box, compile_modules, isolated, location, serving
 from bench.footprint.imports import parse
@@ -157,8 +156,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Measure and print."""
     options = parser().parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    use_all_descriptors()
     adopt_orphans()
     compile_modules(options.python)
     print(measured_with(options.python))

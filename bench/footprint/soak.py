@@ -7,7 +7,6 @@ request and an answer. At equal steps the path holds, and memory is looked at.
 """
 
 import argparse
-import resource
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.compare.processes import adopt_orphans
+from bench.compare.processes import adopt_orphans, use_all_descriptors
 from bench.footprint import smaps
 from bench.footprint.box import Box, compile_modules, location, serving
 from bench.footprint.cutting import Cutting
@@ -171,8 +170,7 @@ def main() -> None:
     options = made.parse_args()
     if options.steps < LEAST_STEPS or options.accounts < 1:
         made.error(f"it takes {LEAST_STEPS} steps and one account")
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    use_all_descriptors()
     adopt_orphans()
     compile_modules(options.python)
     print(measured_with(options.python))
