@@ -16,13 +16,14 @@ from typing import Final
 from tfd.protocol.channel import OPENING_SIZE, Bytes, ChannelError, parse_opening
 from tfd.protocol.drivers.hosting import Hosting
 from tfd.protocol.drivers.loop import READ, Loop, Timer
+from tfd.protocol.drivers.relaying.driver import new_buffer
 from tfd.protocol.drivers.relaying.sockets import cookie
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_INTERVAL, CHECK_PARTS, Rounds
 from tfd.protocol.relay import Relay, State
 from tflocation.listening import listening_at
 from tflocation.logs import DriverLog, RateLimited
-from tflocation.relaying import OpenPipe, UsedChannel, new_buffer
+from tflocation.relaying import OpenPipe, UsedChannel
 from tflocation.socketwatch import READING
 from tflocation.suspended import SuspendedChannel, SuspendedNewcomer
 from tflocation.tickets import Grant, PortTarget, Refusal, Tickets

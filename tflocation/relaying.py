@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from tfd.protocol.channel import MAX_FRAME, Bytes
+from tfd.protocol.channel import Bytes
 from tfd.protocol.drivers.loop import BROKEN, ENDING, READ, WRITE, Loop, Timer
 from tfd.protocol.drivers.relaying.sockets import cookie, is_established, send_some, set_reset, silence_of
 from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, SILENCE, is_dead
@@ -30,17 +30,12 @@ OpenPipe = Callable[[bytes], socket.socket | None]
 """Gives a fresh connection to the pipe of an id, non-blocking; None where there is no such pipe."""
 
 
-def new_buffer() -> memoryview:
-    """Give a buffer for all channels of a loop: what one read gave is taken apart before the next."""
-    return memoryview(bytearray(2 * MAX_FRAME))
-
-
 class UsedChannel:
     """One channel from its ticket to its end. From `start` or `go_on` it works without being asked.
 
     Args:
         loop: what watches the sockets.
-        buffer: see `new_buffer`.
+        buffer: see `tfd.protocol.drivers.relaying.driver.new_buffer`.
         grant: the ticket that was presented.
         relay: where it begins or goes on.
         channel: the socket that presented it, non-blocking; this object's from now on.
