@@ -98,7 +98,7 @@ class Supervisor:
         self._wake = now
         if self._pending.done(action):
             for replica in self._replicas.values():
-                replica.took(action, "", "", now)
+                replica.took(action, "", "")
 
     def failed(self, action: LocationAction, code: str, message: str, now: float) -> None:
         """Take in that an action failed: `code` of the protocol, or "lost" with its session."""
@@ -109,7 +109,7 @@ class Supervisor:
         if isinstance(action, SetConnections):
             self._connections.pop(action.location, None)
         for replica in self._replicas.values():
-            replica.took(action, code, message, now)
+            replica.took(action, code, message)
 
     def drained(self, route: Route, now: float) -> None:
         """Take in that no connection uses a route any more that was to be drained."""

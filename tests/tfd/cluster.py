@@ -133,7 +133,7 @@ class Location:
             case StartContainer(_, id_):
                 self.run(self._get(id_).id, now)
             case StopContainer(_, id_, _):
-                self.end(self._get(id_).id, None)
+                self.end(self._get(id_).id, 0)
             case DestroyContainer(_, id_):
                 self.remove(id_)
             case WatchHealth(_, id_, probe):

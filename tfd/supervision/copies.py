@@ -23,8 +23,9 @@ class Copy:
     """One container that bears a replica's name, as it was last seen, and what was seen before.
 
     `running_since`, `lost_since` are None while it does not run and while its node can be reached.
-    `answered` says whether it was good since it was started, `failure` why it needs a restart.
-    `held_back` is set while its process is kept from running in favour of another copy.
+    `answered` says whether it was good since it was started, `failure` why it needs a restart, `refused` why
+    it could not be started since it ended. `held_back` is set while its process is kept from running in
+    favour of another copy.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class Copy:
         "held_back",
         "lost_since",
         "ref",
+        "refused",
         "running_since",
         "view",
     )
@@ -48,6 +50,7 @@ class Copy:
         self.lost_since: float | None = None
         self.answered = False
         self.failure = ""
+        self.refused = ""
         self.held_back = False
         self._verdict = Verdict.UNKNOWN
         self._verdict_reason = ""
@@ -76,7 +79,9 @@ class Copy:
 
     @property
     def ending(self) -> str:
-        """How its process ended."""
+        """How its process ended, or why it could not be started since."""
+        if self.refused:
+            return f"it cannot be started: {self.refused}"
         code = "" if self.view.exit is None else f" with exit code {self.view.exit}"
         detail = f": {self.view.reason}" if self.view.reason else ""
         return f"its process ended{code}{detail}"
@@ -99,6 +104,7 @@ class Copy:
             self._unwatch()
         elif self.running_since is None:
             self.running_since = now
+            self.refused = ""
         self._hear(location)
 
     def good(self, probe: Probe | None) -> bool:
@@ -123,7 +129,7 @@ class Copy:
 
     def finished(self, restart: Restart) -> bool:
         """Tell whether its process has ended and `restart` says that it stays so."""
-        if not self.ended or self.held_back or not self.reachable:
+        if not self.ended or self.refused or self.held_back or not self.reachable:
             return False
         return restart is Restart.NO or (restart is Restart.ON_FAILURE and self.view.exit == 0)
 

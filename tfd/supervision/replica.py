@@ -118,23 +118,22 @@ class Replica:
             )
         ]
 
-    def took(self, action: LocationAction, code: str, message: str, now: float) -> None:
-        """Take in how an action ended; `code` is empty where it succeeded."""
+    def took(self, action: LocationAction, code: str, message: str) -> None:
+        """Take in how an action ended; `code` and `message` are empty where it succeeded."""
         if self.attempt is not None:
             self.attempt.answered(action, code, message)
-        if not code:
-            return
         match action:
-            case WatchHealth(location, container, _):
-                copy = self.copies.get(Route(location, container))
-                if copy is not None:
+            case StartContainer(location, container) if copy := self.copies.get(Route(location, container)):
+                if code not in TRANSIENT:
+                    copy.refused = message
+                if code and copy is self.current:
+                    self.history.reason = f"it cannot be started: {message}"
+            case WatchHealth(location, container, _) if copy := self.copies.get(Route(location, container)):
+                if code:
                     copy.watch_failed()
-            case StartContainer(location, container) if Route(location, container) == self.serving:
-                self.history.reason = f"it cannot be started: {message}"
-                if code not in TRANSIENT and self.current is not None:
-                    self.history.count(now, self.current.place, self.history.reason)
             case StopContainer(location, container, _) if Route(location, container) == self.serving:
-                self.history.reason = f"it cannot be stopped: {message}"
+                if code:
+                    self.history.reason = f"it cannot be stopped: {message}"
             case _:
                 pass
 

@@ -36,7 +36,7 @@ class Upkeep:
         rivals = [other for other in copies if other is not copy and copy.shares_volumes(other)]
         if any(other.runs or other.busy(turn) for other in rivals):
             return {other.ref for other in rivals if other.runs}
-        if copy.held_back or copy.view.state is ContainerState.CREATED:
+        if copy.held_back or (copy.view.state is ContainerState.CREATED and not copy.refused):
             copy.start(turn)
         elif not copy.finished(restart):
             self._revive(turn, copy)
@@ -57,7 +57,7 @@ class Upkeep:
             self.restarts += 1
 
     def _revive(self, turn: Turn, copy: Copy) -> None:
-        """Start a copy whose process has ended."""
+        """Start a copy whose process has ended, or could not be started."""
         if not copy.failure:
             copy.failure = copy.ending
             self._history.struck(turn, logged.CONTAINER_DIED, copy.place, copy.failure)

@@ -109,6 +109,42 @@ class TestFailure:
 
         assert len(simulation.taken(StopContainer)) == 1
 
+    def test_start_is_refused(self) -> None:
+        """The location's reason is told and not how the process ended before; it is tried again."""
+        simulation = up()
+        id_ = route_of(simulation)[1]
+        simulation.errors[StartContainer] = [("engine", "no room")] * 2
+        simulation.change(lambda: simulation.locations["home"].end(id_, 0))
+        simulation.run(4)
+        failed = simulation.state("web")
+        simulation.run(30)
+
+        assert failed == ("failed", "it cannot be started: no room")
+        assert simulation.notes().count("on n1 at home: it cannot be started: no room; trying again in") == 2
+        assert simulation.notes().count("its process ended") == 1
+        assert simulation.taken(StartContainer) == [StartContainer("home", id_)] * 3
+        assert simulation.state("web") == ("good", "")
+
+    def test_refused_start_is_no_good_end(self) -> None:
+        """One that was stopped since it hung, and could not be started, has not ended well for all that."""
+        simulation = up(container(restart=Restart.ON_FAILURE))
+        id_ = route_of(simulation)[1]
+        simulation.errors[StartContainer] = [("engine", "no room")]
+        simulation.change(lambda: simulation.locations["home"].mute.add(id_))
+        simulation.run(60)
+
+        assert simulation.taken(StartContainer) == [StartContainer("home", id_)] * 2
+        assert simulation.state("web") == ("good", "")
+
+    def test_refused_start_is_told_no_longer(self) -> None:
+        """Once it was started after all, its end is told, also where nobody saw it run."""
+        simulation = Simulation(config(container(image="crash")), one_location())
+        simulation.errors[StartContainer] = [("engine", "no room")]
+        simulation.run(20)
+
+        assert simulation.notes().count("it cannot be started: no room; trying again in") == 1
+        assert simulation.state("web") == ("failed", "its process ended with exit code 1")
+
     def test_repeated_failures_move_it(self) -> None:
         """After three failures on a node another node is tried; the first is then cleared."""
         simulation = up(locations=(one_location(node("n1"), node("n2")),))
