@@ -1,11 +1,11 @@
 """The status document: what `tfd status --json` prints. It never holds a key, a token or a ticket."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
 from tfd.config.model import Config
 from tfd.locations.location import Location
+from tfd.protocol.dataclass import asdict
 from tfd.proxy import ListenerStatistics
 from tfd.world import ReplicaState, Report
 

@@ -5,11 +5,11 @@ Everything is left at once and nothing is waited for: bytes that no socket has t
 
 import time
 from collections import Counter
-from dataclasses import dataclass
 
 from tfd import __version__
 from tfd.log import Log
 from tfd.protocol import logged
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.drivers import handover
 from tfd.protocol.drivers.handover import MOST, Incoming, Outgoing
 from tfd.protocol.drivers.relaying.driver import Counts

@@ -1,7 +1,8 @@
 """A container's output cut into lines, no more of them than are good for the journal. No I/O and no clock."""
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from tfd.protocol.dataclass import dataclass
 
 LONGEST: Final = 8192
 """Bytes of one line: a longer one is cut into several."""
@@ -11,6 +12,8 @@ RATE: Final = 200.0
 
 BURST: Final = 2000.0
 """Lines that a container which was quiet may write at once."""
+
+_LONG_AGO: Final = float("-inf")
 
 
 class Lines:
@@ -49,7 +52,7 @@ class Allowance:
 
     refused: int = 0
     _tokens: float = BURST
-    _at: float = field(default=float("-inf"))
+    _at: float = _LONG_AGO
 
     def take(self, now: float) -> bool:
         """Take one, or count that there was none."""

@@ -5,7 +5,6 @@ that is behind holds up these questions, and nothing else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from tfd.config.model import Config
@@ -13,6 +12,7 @@ from tfd.lines import Allowance, Lines
 from tfd.locations.location import Location
 from tfd.log import Log
 from tfd.protocol import logged
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.drivers.link import Answer, Failure
 from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.errors import Code

@@ -5,7 +5,6 @@ It relays and knows no container engine: routes are told to it, and it asks for 
 
 import socket
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 from tfd.config.model import Listener
 from tfd.protocol import logged
 from tfd.protocol.address import Address
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.drivers.relaying.binding import close_unwanted

@@ -1,11 +1,11 @@
 """The status document as text for a terminal."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any, Final
 
 from tfd.figures import amount, duration
+from tfd.protocol.dataclass import dataclass
 
 WIDTH: Final = 80
 """Columns where the terminal says nothing of its own."""

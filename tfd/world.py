@@ -7,10 +7,10 @@ are the ones on the wire, `environment/NAME/replica` and `environment/NAME`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tfd.config.model import Container
+from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.logged import Kind
 from tfd.protocol.route import Route
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tfd.config.kinds import InnerPath
 from tfd.config.problems import shown
 from tfd.protocol.address import Address
+from tfd.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from tfd.config.problems import Place

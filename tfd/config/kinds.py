@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tfd.config.problems import shown, suggestion
+from tfd.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,11 +7,11 @@ Times are seconds, sizes are bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from tfd.protocol.address import Address
+from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol
 
 if TYPE_CHECKING:

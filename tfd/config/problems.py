@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.errors import TfdError
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfd.config.kinds import InnerPath, Name, as_table, quoting_hint, unprintable
 from tfd.config.model import IMAGE_SCHEMES, FileSource
 from tfd.config.problems import shown
+from tfd.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from tfd.config.problems import Place

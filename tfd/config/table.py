@@ -6,7 +6,6 @@ default is no value. `field` is the dataclass's field, where its name isn't the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from tfd.config.kinds import (
 from tfd.config.model import Container, Daemon, Health, Listener, LocationAddress, Metrics, Restart
 from tfd.config.sources import Files, ImageOf, Volumes
 from tfd.config.units import Seconds, Size
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.drivers.relaying.proxy_protocol import ProxyProtocol
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tfd.config.problems import shown
+from tfd.protocol.dataclass import dataclass
 
 if TYPE_CHECKING:
     from tfd.config.problems import Place

@@ -7,11 +7,11 @@ private key in it never leaves this machine.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from tfd.protocol.address import Address
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.drivers.transport import Keys
 from tfd.protocol.errors import KeyFileError, ProtocolError, TfdError
 from tfd.protocol.keys import (

@@ -1,10 +1,10 @@
 """One joined location as the daemon knows it: its link, its tickets, and a view of it kept current."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from tfd.log import Log
+from tfd.protocol.dataclass import replace
 from tfd.protocol.drivers.link import Answer, Failure, Link
 from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.drivers.stock import Stock

@@ -1,8 +1,9 @@
 """Metrics as Prometheus reads them: its text format, version 0.0.4 (prometheus.io, "Exposition formats")."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from tfd.protocol.dataclass import dataclass
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -2,9 +2,9 @@
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from tfd.protocol.dataclass import dataclass
 from tfd.proxy import ListenerStatistics
 
 INTERVAL: Final = 15.0

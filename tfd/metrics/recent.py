@@ -2,9 +2,9 @@
 
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.logged import Kind
 
 KEPT: Final = 30

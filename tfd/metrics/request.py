@@ -3,8 +3,9 @@
 Only what is asked here exists: GET and HEAD, without a body, one request on a connection.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from tfd.protocol.dataclass import dataclass
 
 MAX_TARGET: Final = 1024
 """Bytes of a request line's target."""

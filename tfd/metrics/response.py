@@ -1,7 +1,8 @@
 """What an HTTP request is answered with, and its bytes (RFC 9112)."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from tfd.protocol.dataclass import dataclass
 
 TEXT: Final = "text/plain; charset=utf-8"
 HTML: Final = "text/html; charset=utf-8"

@@ -67,7 +67,8 @@ class Site:
 
     def _json(self) -> Response:
         import json
-        from dataclasses import asdict
+
+        from tfd.protocol.dataclass import asdict
 
         history = self._history
         series = {

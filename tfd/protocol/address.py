@@ -1,6 +1,6 @@
 """Where something listens or is reached."""
 
-from dataclasses import dataclass
+from tfd.protocol.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

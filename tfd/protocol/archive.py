@@ -8,10 +8,10 @@ tell their digests. The location verifies every digest anyway.
 """
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.layouts import (
     GZIP,
     Blob,

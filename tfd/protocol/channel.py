@@ -11,12 +11,12 @@ a direction, so that truncation is noticed.
 import os
 from _blake2 import blake2b
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from tfd.protocol.aead import CIPHERS, KEY_SIZE, TAG_SIZE, ForgedError
+from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.errors import ProtocolError, UsageError
 
 MAGIC: Final = b"TFC1"

@@ -5,12 +5,12 @@ This file knows no socket and no clock. The driver hands it frames and the time,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
 from tfd.protocol.commands import COMMANDS, EVENTS, WELCOME, Repeat, Role
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.endpoint import Endpoint
 from tfd.protocol.errors import Code, ProtocolError, UsageError, VersionError
 from tfd.protocol.events import (

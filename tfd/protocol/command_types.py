@@ -1,9 +1,9 @@
 """What the table of commands is made of: the shape of a command, and the types that its parameters have."""
 
 import re
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.schema import (
     Binary,
     Choice,

@@ -1,9 +1,9 @@
 """What a session tells its driver: frozen values, in the order in which they happened."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from tfd.protocol.commands import Role
+from tfd.protocol.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

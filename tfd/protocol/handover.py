@@ -9,12 +9,12 @@ version would misunderstand does.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import msgpack
 
 from tfd.protocol import records
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.errors import ProtocolError
 
 SCHEMA: Final = 1

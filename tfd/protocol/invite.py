@@ -5,9 +5,9 @@ is in Unix seconds. No shell changes such a line but for the brackets, which som
 """
 
 import re
-from dataclasses import dataclass, field
 
 from tfd.protocol.commands import NAME
+from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.errors import InviteError, ProtocolError
 from tfd.protocol.keys import KEY_SIZE, base64url_decode, base64url_encode
 from tfd.protocol.schema import Mismatch

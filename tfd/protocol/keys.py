@@ -9,9 +9,9 @@ import binascii
 import os
 import re
 import stat
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.errors import KeyFileError, ProtocolError
 
 if TYPE_CHECKING:

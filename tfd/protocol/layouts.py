@@ -9,12 +9,12 @@ import io
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeGuard, cast
 
 from tfd.protocol import oci, tarindex
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.oci import ArchiveError, Descriptor
 
 GZIP = b"\x1f\x8b"

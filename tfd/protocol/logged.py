@@ -4,8 +4,9 @@ One table: whoever logs names the kind, and `packaging/tfd.catalog` explains it 
 made once, by `systemd-id128 new`, and never means anything else (systemd.journal-fields(7), MESSAGE_ID=).
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from tfd.protocol.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ by the frame's length. MessagePack's extension types are refused: none of our va
 """
 
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 import msgpack
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.errors import ProtocolError, UsageError, VersionError
 
 VERSION = 1

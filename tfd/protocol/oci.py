@@ -8,11 +8,11 @@ version 2, schema 2, whose documents have the same shape under other media types
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from nacl.bindings import crypto_hash_sha256
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.errors import TfdError
 
 MAX_MANIFEST = 512 * 1024

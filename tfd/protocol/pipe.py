@@ -7,10 +7,10 @@ lost, doubled or reordered by a channel that was cut at any byte.
 
 import struct
 from collections import deque
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.errors import ProtocolError, UsageError
 
 WINDOW: Final = 1 << 20

@@ -7,13 +7,13 @@ field more can give to one without it, and the other way round.
 
 import types
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgpack
 
+from tfd.protocol.dataclass import defaults, is_dataclass
 from tfd.protocol.errors import ProtocolError, UsageError
 
 T = TypeVar("T")
@@ -50,10 +50,11 @@ def _plain(value: object) -> object:
 
 
 @cache
-def _names(kind: type) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     if not is_dataclass(kind):
         raise UsageError(f"{kind.__name__} is no dataclass")
-    return tuple(field.name for field in fields(kind))
+    names: tuple[str, ...] = kind.__match_args__
+    return names
 
 
 @cache
@@ -122,8 +123,8 @@ def _list(value: Any) -> list[Any]:
 
 def _record(kind: type) -> _Reader:
     hints = get_type_hints(kind)
-    readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
-    required = {field.name for field in fields(kind) if field.default is MISSING}
+    readers = {name: _reader(hints[name]) for name in _names(kind)}
+    required = readers.keys() - defaults(kind).keys()
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):

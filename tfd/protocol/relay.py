@@ -9,7 +9,6 @@ at most what one read gave.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
@@ -27,6 +26,7 @@ from tfd.protocol.channel import (
     Role,
     opening,
 )
+from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.errors import UsageError
 
 

@@ -1,6 +1,6 @@
 """Where a relayed connection leads."""
 
-from dataclasses import dataclass
+from tfd.protocol.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ Each has `check(value, where)`, which gives the value or raises Mismatch, and `a
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.messages import describe
 
 _SHOWN = 60
@@ -122,7 +122,7 @@ class Number:
 class Flag:
     """True or false."""
 
-    allowed: str = field(default="true or false", init=False)
+    allowed = "true or false"
 
     def check(self, value: Any, where: str) -> bool:
         """Give the value; Mismatch when it is not a boolean."""
@@ -257,7 +257,7 @@ class Table:
     """A map with declared keys alone."""
 
     parameters: tuple[Parameter, ...]
-    allowed: str = field(default="a map", init=False)
+    allowed = "a map"
 
     def check(self, value: Any, where: str) -> dict[str, Any]:
         """Give the values of the declared keys that are there; Mismatch names the first wrong one."""

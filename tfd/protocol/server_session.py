@@ -5,12 +5,12 @@ account and role that the transport has proven.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
 from tfd.protocol.commands import COMMANDS, EVENTS, Command, Repeat, Role, check
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.endpoint import Endpoint
 from tfd.protocol.errors import Code, CommandError, ProtocolError, UsageError, VersionError
 from tfd.protocol.events import Attached, Called, Lost, ServerEvent

@@ -6,9 +6,9 @@ manual, "Basic Tar Format" (long names, base-256 numbers).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.oci import ArchiveError
 
 BLOCK = 512

@@ -1,9 +1,9 @@
 """What the configuration asks for, in the words of the wire: names, keys, volumes and probes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tfd.config.model import Config, Container, Health
+from tfd.protocol.dataclass import dataclass
 from tfd.supervision.placement import Place, Request
 from tfd.world import Probe
 

@@ -5,9 +5,9 @@ has to be created. The answer can be printed in one line, which is what `Placeme
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from zlib import crc32
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.image_name import canonical
 from tfd.world import LocationView, NodeView, World
 

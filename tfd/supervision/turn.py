@@ -4,9 +4,8 @@
 is it too early to ask again after it failed.
 """
 
-from dataclasses import dataclass
-
 from tfd.protocol.backoff import Backoff
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.logged import Kind
 from tfd.world import (
     Action,

@@ -11,10 +11,10 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tfd.protocol import logged
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.logged import Kind
 
 LEVELS: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}

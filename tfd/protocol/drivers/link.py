@@ -7,7 +7,6 @@ by another, and the name is resolved anew each time. What is said over the sessi
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import zmq
@@ -16,6 +15,7 @@ from tfd.protocol import logged
 from tfd.protocol.address import Address
 from tfd.protocol.backoff import Backoff
 from tfd.protocol.client_session import ClientSession
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.drivers.addresses import Addresses
 from tfd.protocol.drivers.complaint import STABLE, Complaint
 from tfd.protocol.drivers.log import Log

@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.drivers.link import Answer, Failure, Link
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import Loop, Timer

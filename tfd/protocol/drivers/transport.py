@@ -9,11 +9,11 @@ import select
 import struct
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import zmq
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.drivers.loop import Loop
 
 MAX_MESSAGE: Final = 1 << 20

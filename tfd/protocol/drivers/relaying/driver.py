@@ -4,10 +4,10 @@ import contextlib
 import socket
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from tfd.protocol.channel import MAX_FRAME
+from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.drivers.loop import BROKEN, READ, Loop
 from tfd.protocol.drivers.relaying.channels import Endpoint
 from tfd.protocol.drivers.relaying.sockets import close, send_some

@@ -1,8 +1,8 @@
 """What connections need of the listener that accepted them and of the proxy that they belong to."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.drivers.log import Log
 from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.drivers.relaying.channels import ChannelPool

@@ -1,7 +1,6 @@
 """What a client's connection is between two processes."""
 
-from dataclasses import dataclass, field
-
+from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.drivers.relaying.channels import Endpoint
 from tfd.protocol.relay import RelayState, Replay
 from tfd.protocol.route import Route

@@ -1,9 +1,9 @@
 """What the proxy asks of the rest of the daemon: one-time tickets for channels, and a log."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.route import Route
 
 

@@ -7,9 +7,9 @@ refused while another process takes over, however this one ended. The next one f
 import os
 import socket
 import zlib
-from dataclasses import dataclass
 from typing import Final
 
+from tfd.protocol.dataclass import dataclass
 from tfd.protocol.drivers.systemd.inherited import Inherited
 from tfd.protocol.drivers.systemd.notify import Notifier
 
