@@ -7,6 +7,8 @@ from types import TracebackType
 from typing import Self
 
 CHUNK = 65536
+TICK = 0.02
+"""Seconds that a round lasts at the most."""
 
 
 class Forwarder:
@@ -67,13 +69,17 @@ class Forwarder:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            for key, _ in self._selector.select(0.02):
+            for key, _ in self._selector.select(TICK):
                 connection = key.fileobj
                 assert isinstance(connection, socket.socket)
                 if connection is self._listener:
                     self._accept()
                 elif connection in self._peers:  # else its peer's end, in the same round, closed it
                     self._forward(connection)
+            self._turned()
+
+    def _turned(self) -> None:
+        """Do what is due after each round, which is soon; for those who do more than to forward."""
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
@@ -82,6 +88,9 @@ class Forwarder:
         except OSError:
             client.close()
             return
+        self._join(client, server)
+
+    def _join(self, client: socket.socket, server: socket.socket) -> None:
         self._peers[client], self._peers[server] = server, client
         self._clients.add(client)
         for connection in (client, server):
