@@ -25,6 +25,17 @@ def test_a_ticket_is_good_once() -> None:
     assert tickets.redeem(bytes(16), 1.0) is Refusal.UNKNOWN
 
 
+def test_of_many_used_tickets_the_last_are_remembered() -> None:
+    """However many are used in their time, memory is bounded; the older ones are refused as unknown."""
+    tickets = Tickets(remembered=3)
+    used = [mint(tickets) for _ in range(5)]
+    for grant in used:
+        assert tickets.redeem(grant.id, 1.0) == grant
+
+    unknown, known = [Refusal.UNKNOWN] * 2, [Refusal.USED] * 3
+    assert [tickets.redeem(grant.id, 1.0) for grant in used] == unknown + known
+
+
 def test_a_ticket_is_good_for_a_short_time() -> None:
     """After its lifetime it is expired, and was thereby presented."""
     tickets = Tickets(lifetime=10.0)
