@@ -13,6 +13,7 @@ from typing import Any, Final
 import zmq
 
 from tfd.protocol import keys
+from tfd.protocol.drivers.memory import trim
 from tfd.protocol.drivers.systemd.inherited import Inherited, take_inherited
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.drivers.systemd.notify import Notifier
@@ -49,6 +50,9 @@ STOP_LIMIT: Final = 10.0
 
 PULSE: Final = 5.0
 """Seconds between two updates of what systemd shows."""
+
+TIDY: Final = 10.0
+"""Seconds until free memory is given back again: a session that ends leaves 100 KB, a message its size."""
 
 DESCRIPTORS: Final = 262_144
 """Open files asked for: two for each channel, one for each stranger's connection for five seconds."""
@@ -204,6 +208,7 @@ class Service:
         ports = {"control": self.port, "channels": self._services.channel_port}
         log.info("listening", extra=told(logged.SERVING, **ports, name=config.name))
         self._pulse()
+        self._tidy()
         self._notifier.ready()
         self._is_ready = True
         if self._notifier.watchdog_interval is not None:
@@ -213,6 +218,11 @@ class Service:
         """Show in systemd how it is, now and from time to time."""
         self._notifier.status(self._summary())
         self._timers["pulse"] = asyncio.get_running_loop().call_later(PULSE, self._pulse)
+
+    def _tidy(self) -> None:
+        """Have the heap hold only what is in use, now and from time to time."""
+        trim()
+        self._timers["tidy"] = asyncio.get_running_loop().call_later(TIDY, self._tidy)
 
     def _watchdog(self, interval: float) -> None:
         """Feed systemd's watchdog from the loop that does the work."""

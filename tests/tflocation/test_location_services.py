@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
+from tests.support.heap import HOLE, leave_hole, resident
 from tests.support.location import DIGEST, MemoryLocation
 from tests.support.memory_engine import MemoryEngine
 from tests.support.waiting import wait_for
 from tfd.protocol.errors import Code, CommandError
 from tflocation.engines.interface import ContainerInfo, ContainerSpec, ProcessSpec
 from tflocation.limits import Limits
+from tflocation.service import TIDY
 
 LIMIT = 10.0
 ONE, TWO = "2" * 21 + "A", "2" * 21 + "B"
@@ -377,3 +379,11 @@ class TestImages:
         with location.member("alice") as client:
             assert "bring it again" in refused(client, "image.describe", image=DIGEST).message
             assert refused(client, "image.describe", image="nothing").code == Code.NOT_FOUND
+
+
+@pytest.mark.usefixtures("location")
+def test_a_location_gives_free_memory_back() -> None:
+    """What lost sessions and large messages have left in the heap does not stay in memory."""
+    full = leave_hole()
+
+    wait_for(lambda: resident() < full - HOLE // 2, TIDY + LIMIT, "the heap's free pages to go")

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from tests.support.heap import HOLE, leave_hole, resident
 from tests.support.recording import RecordingLog
 from tfd.protocol.drivers.loop import Loop
-from tfd.protocol.drivers.memory import QUIET, Thrift, growing
+from tfd.protocol.drivers.memory import QUIET, Thrift, growing, trim
 
 LIMIT = 60
 
@@ -46,6 +47,16 @@ def test_a_program_that_gave_back_works_on_with_less() -> None:
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=LIMIT, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "works on\n", "")
+
+
+def test_free_pages_leave_the_heap_wherever_they_are() -> None:
+    """Also below a block that is in use, which malloc itself does not give back."""
+    full = leave_hole()
+    assert resident() > full - HOLE // 2
+
+    trim()
+
+    assert resident() < full - HOLE // 2
 
 
 def test_it_is_done_once_after_the_last_thing_that_was_done() -> None:
