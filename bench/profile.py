@@ -10,7 +10,6 @@ too. Needs `packaging/prepare bench`, `make -C bench/load`, and root for `--call
 
 import argparse
 import json
-import os
 import re
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.compare.ours import OURS
-from bench.compare.processes import adopt_orphans
+from bench.compare.processes import adopt_orphans, processor_times
 from bench.compare.programs import Ends
 from bench.compare.rounds import backend, running
 
@@ -32,7 +31,6 @@ LOADS: Final = {
     "up": ("bulk", "up", 1),
 }
 MOST_LINES: Final = 12
-_TICK: Final = os.sysconf("SC_CLK_TCK")
 
 
 def ask(ends: Ends, load: str, seconds: float) -> tuple[float, str]:
@@ -40,12 +38,6 @@ def ask(ends: Ends, load: str, seconds: float) -> tuple[float, str]:
     last = (0,) if load == "kept" else ()
     answer = json.loads(ends.place.load(*LOADS[load], seconds, *last))
     return (answer["bytes"] / 1e6, "MB") if "bytes" in answer else (answer["count"], "request")
-
-
-def processor(pid: int) -> tuple[float, float]:
-    """Give a process's seconds in user and in kernel mode (proc(5), stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) / _TICK, int(fields[12]) / _TICK
 
 
 @contextmanager
@@ -97,7 +89,7 @@ def main() -> None:
         ends = stack.enter_context(running(OURS, port, directory))
         pids = {"tfd": ends.near[0], "tflocation": ends.far[0]}
         ask(ends, options.load, 0.5)
-        before = {end: processor(pid) for end, pid in pids.items()}
+        before = {end: processor_times(pid) for end, pid in pids.items()}
         with ExitStack() as looking:
             for end, pid in pids.items():
                 report = str(directory / end)
@@ -109,7 +101,8 @@ def main() -> None:
             done, unit = ask(ends, options.load, options.seconds)
         print(f"{options.load}: {done / options.seconds:,.0f} {unit}s a second")
         for end, pid in pids.items():
-            user, kernel = (after - past for after, past in zip(processor(pid), before[end], strict=True))
+            times = zip(processor_times(pid), before[end], strict=True)
+            user, kernel, *_ = (after - past for after, past in times)
             print(f"{end}: {user / done * 1e6:.1f} us user, {kernel / done * 1e6:.1f} us kernel a {unit}")
             if options.calls:
                 for count, call in calls(directory / end)[:MOST_LINES]:

@@ -125,13 +125,14 @@ def _session(pid: int) -> int:
     return int(fields[3]) if fields else 0
 
 
+def processor_times(pid: int) -> list[float]:
+    """Give a process's seconds in user and kernel mode, and both of its ended children (proc(5), stat)."""
+    return [int(field) / _TICKS for field in _stat(pid)[11:15]]
+
+
 def processor_seconds(pids: Iterable[int]) -> float:
     """Give the processor time of processes, their descendants, and those of them that have ended."""
-    ticks = 0
-    for pid in family(pids):
-        fields = _stat(pid)
-        ticks += sum(map(int, fields[11:15])) if fields else 0
-    return ticks / _TICKS
+    return sum(sum(processor_times(pid)) for pid in family(pids))
 
 
 def scheduled_seconds(pids: Iterable[int]) -> float:
