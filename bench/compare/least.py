@@ -61,7 +61,11 @@ class Relay:
 
     def _accept(self) -> None:
         came, _ = self._listening.accept()
-        went = socket.create_connection(self._target)
+        try:
+            went = socket.create_connection(self._target)
+        except OSError:  # the other end starts at the same time
+            came.close()
+            return
         for connection in (came, went):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         pair = Pair(came, went) if self._near else Pair(went, came)
