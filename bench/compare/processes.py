@@ -3,6 +3,7 @@
 import ctypes
 import os
 import resource
+import select
 import signal
 import subprocess
 import time
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STOP_LIMIT = 5.0
+LINE_LIMIT = 120.0
 _PR_SET_CHILD_SUBREAPER = 36
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -89,13 +91,24 @@ def run(command: Sequence[str | Path], limit: float = 60.0) -> str:
     return done.stdout
 
 
-def first_line(process: subprocess.Popen[bytes]) -> str:
-    """Wait for the first line that a program prints. Raises RuntimeError where it ends before."""
+def first_line(process: subprocess.Popen[bytes], limit: float = LINE_LIMIT) -> str:
+    """Wait so many seconds at most for the next line that a program prints.
+
+    Raises RuntimeError: it ended before, or printed none.
+    """
     assert process.stdout is not None
-    line = process.stdout.readline().decode().strip()
-    if not line:
-        raise RuntimeError(f"{process.args!r} ended at its start")
-    return line
+    assert isinstance(process.args, list)
+    name, number = " ".join(process.args[3:]), process.stdout.fileno()
+    line, end = b"", time.monotonic() + limit
+    # Byte by byte: select(2) would not tell of a line that a buffer of this process has already.
+    while not line.endswith(b"\n"):
+        if not select.select([number], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise RuntimeError(f"{name}: no line after {limit:g} s")
+        byte = os.read(number, 1)
+        if not byte:
+            raise RuntimeError(f"{name}: ended at its start")
+        line += byte
+    return line.decode().strip()
 
 
 def family(pids: Iterable[int]) -> list[int]:

@@ -21,7 +21,9 @@ def not_started(_ends: Ends) -> None:
 
 FIGURE = Figure("down", "Throughput", (Metric("rate", "MB/s", more=True, decimals=0),), nothing)
 OURS = Program("tfd", Kind.OURS, not_started)
+CURRENT = Program("tfd-pypi", Kind.OURS, not_started)
 RIVAL = Program("ssh", Kind.RIVAL, not_started)
+OTHER = Program("stunnel", Kind.RIVAL, not_started)
 LIMIT = Program("bare", Kind.LIMIT, not_started)
 
 
@@ -36,7 +38,8 @@ def samples(rates: Mapping[str, list[float]]) -> list[Sample]:
 
 def rows(rates: Mapping[str, list[float]]) -> list[str]:
     """Give the rows of programs."""
-    return [line for line in table(FIGURE, (OURS, RIVAL, LIMIT), samples(rates))[4:] if line]
+    found = table(FIGURE, (OURS, CURRENT, RIVAL, OTHER, LIMIT), samples(rates))
+    return [line for line in found[4:] if line.startswith("|")]
 
 
 def test_a_row_has_the_median_and_the_spread() -> None:
@@ -65,7 +68,11 @@ def test_where_less_is_better_the_ratio_says_so() -> None:
         [Sample("ping", name, 0, {"p50": value}, 0.0, 0.0) for name, value in (("tfd", 2.0), ("ssh", 1.0))],
     )
 
-    assert found[-2] == "| ssh | 1.00 | 2.00 worse |"
+    assert found[-4:-1] == [
+        "| ssh | 1.00 | 2.00 worse |",
+        "",
+        "Beside the best rival: ms, ssh: tfd 2.00 worse.",
+    ]
 
 
 def test_a_round_that_one_program_missed_counts_for_no_ratio() -> None:
@@ -80,7 +87,48 @@ def test_a_round_that_one_program_missed_counts_for_no_ratio() -> None:
         ],
     )
 
-    assert found[4:-1] == ["| tfd | 4 | - |", "| ssh | 2 (1-2) | 2.00 better |"]
+    assert found[4:6] == ["| tfd | 4 | - |", "| ssh | 2 (1-2) | 2.00 better |"]
+
+
+def test_all_of_ours_are_set_beside_the_best_rival() -> None:
+    """The one with the best median, limits left out; the variant's row has tfd's ratio to it."""
+    rates = {"tfd": [90.0], "tfd-pypi": [150.0], "ssh": [100.0], "stunnel": [50.0], "bare": [900.0]}
+
+    found = table(FIGURE, (OURS, CURRENT, RIVAL, OTHER, LIMIT), samples(rates))
+
+    assert found[5] == "| tfd-pypi | 150 | 0.60 worse |"
+    assert found[-2] == "Beside the best rival: MB/s, ssh: tfd 0.90 worse, tfd-pypi 1.50 better."
+
+
+def test_a_value_of_nothing_is_no_measure() -> None:
+    """Where the best rival has 0 there is no ratio, and so no line about it."""
+    figure = Figure("churn", "New connections", (Metric("stuck", "stuck"),), nothing)
+    found = table(
+        figure,
+        (OURS, RIVAL),
+        [Sample("churn", name, 0, {"stuck": 0.0}, 0.0, 0.0) for name in ("tfd", "ssh")],
+    )
+
+    assert found[4:] == ["| tfd | 0.00 | - |", "| ssh | 0.00 | - |", ""]
+
+
+def test_what_failed_says_so_below_the_table() -> None:
+    """In which round and why; the rounds that went well count, and a program without one has dashes."""
+    found = table(
+        FIGURE,
+        (OURS, RIVAL, OTHER),
+        [
+            *samples({"tfd": [4.0, 6.0], "ssh": [2.0]}),
+            Sample("down", "ssh", 1, {}, 0.0, 0.0, "not over after 120 s"),
+            Sample("down", "stunnel", 0, {}, 0.0, 0.0, "not started"),
+        ],
+    )
+
+    assert found[5:7] == ["| ssh | 2 | 2.00 better |", "| stunnel | - | - |"]
+    assert found[-3:-1] == [
+        "- ssh could not be measured, round 2: not over after 120 s",
+        "- stunnel could not be measured, round 1: not started",
+    ]
 
 
 @pytest.mark.parametrize("values", [{}, {"other": 1.0}])
