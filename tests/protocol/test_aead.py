@@ -11,23 +11,48 @@ KEY = bytes(range(KEY_SIZE))
 EVERY = pytest.mark.parametrize("cipher", CIPHERS.values(), ids=CIPHERS.keys())
 
 
-def test_chacha20_poly1305_is_that_of_the_standard() -> None:
-    """RFC 8439, A.5: the example's key, nonce, header and sealed text give the text."""
-    key = bytes.fromhex("1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0")
-    header = bytes.fromhex("f33388860000000000004e91")
-    sealed = bytes.fromhex(
-        "64a0861575861af460f062c79be643bd5e805cfd345cf389f108670ac76c8cb24c6cfc18755d43eea09ee94e382d26b0"
-        "bdb7b73c321b0100d4f03b7f355894cf332f830e710b97ce98c8a84abd0b948114ad176e008d33bd60f982b1ff37c855"
-        "9797a06ef4f0ef61c186324e2b3506383606907b6a7c02b0f9f6157b53c867e4b9166c767b804d46a59b5216cde7a4e9"
-        "9040c5a40433225ee282a1b0a06c523eaf4534d7f83fa1155b0047718cbc546a0d072b04b3564eea1b422273f548271a"
-        "0bb2316053fa76991955ebd63159434ecebb4e466dae5a1073a6727627097a1049e617d91d361094fa68f0ff77987130"
-        "305beaba2eda04df997b714d6c6f2c29a6ad5cb4022b02709beead9d67890cbb22392336fea1851f38"
-    )
-    count = int.from_bytes(bytes.fromhex("000000000102030405060708"), "little")
+STANDARDS = {
+    # RFC 8439, A.5: key, nonce, header, sealed text with its tag, the text's first words
+    "chacha20poly1305": (
+        "1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0",
+        "000000000102030405060708",
+        "f33388860000000000004e91",
+        (
+            "64a0861575861af460f062c79be643bd5e805cfd345cf389f108670ac76c8cb24c6cfc18755d43eea09ee94e382d26b0"
+            "bdb7b73c321b0100d4f03b7f355894cf332f830e710b97ce98c8a84abd0b948114ad176e008d33bd60f982b1ff37c855"
+            "9797a06ef4f0ef61c186324e2b3506383606907b6a7c02b0f9f6157b53c867e4b9166c767b804d46a59b5216cde7a4e9"
+            "9040c5a40433225ee282a1b0a06c523eaf4534d7f83fa1155b0047718cbc546a0d072b04b3564eea1b422273f548271a"
+            "0bb2316053fa76991955ebd63159434ecebb4e466dae5a1073a6727627097a1049e617d91d361094fa68f0ff77987130"
+            "305beaba2eda04df997b714d6c6f2c29a6ad5cb4022b02709beead9d67890cbb22392336fea1851f38"
+        ),
+        b"Internet-Drafts are draft documents valid for a maximum of six months".hex(),
+    ),
+    # McGrew and Viega, The Galois/Counter Mode of Operation, appendix B, test case 16
+    "aes256gcm": (
+        "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
+        "cafebabefacedbaddecaf888",
+        "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+        (
+            "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838"
+            "c5f61e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b"
+        ),
+        (
+            "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525"
+            "b16aedf5aa0de657ba637b39"
+        ),
+    ),
+}
 
-    text = CIPHERS["chacha20poly1305"].open(memoryview(header + sealed), len(header), count, key)
 
-    assert text.startswith(b"Internet-Drafts are draft documents valid for a maximum of six months")
+@pytest.mark.parametrize("name", CIPHERS)
+def test_a_cipher_is_that_of_its_standard(name: str) -> None:
+    """The standard's key, nonce, header and sealed text give its text."""
+    key, nonce, header, sealed, text = map(bytes.fromhex, STANDARDS[name])
+
+    frame = memoryview(header + sealed)
+    opened = CIPHERS[name].open(frame, len(header), int.from_bytes(nonce, "little"), key)
+
+    assert opened.startswith(text)
 
 
 @EVERY
