@@ -1,6 +1,6 @@
 """What the relay's two ends spend their processor time on, for one load.
 
-    python -m bench.profile kept|ping|down|up [--seconds S] [--calls | --python]
+    python -m bench.profile kept|ping|down|up [--program tfd|tfd-pypi] [--seconds S] [--calls | --python]
 
 Prints the processor time of tfd and of tflocation for a request (for MB of `down` and `up`), and with
 `--calls` the system calls for the same (strace(1), which makes all slower), with `--python` the functions
@@ -77,6 +77,8 @@ def main() -> None:
     """Measure and print."""
     made = argparse.ArgumentParser("python -m bench.profile", description="where the relay's time goes")
     made.add_argument("load", choices=LOADS)
+    programs = {program.name: program for program in OURS}
+    made.add_argument("--program", choices=programs, default="tfd", help="tfd-pypi has AES-256-GCM")
     made.add_argument("--seconds", type=float, default=4.0)
     ways = made.add_mutually_exclusive_group()
     ways.add_argument("--calls", action="store_true", help="system calls, by strace")
@@ -86,7 +88,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tfd-bench-") as name, ExitStack() as stack:
         directory = Path(name)
         port = stack.enter_context(backend(directory))
-        ends = stack.enter_context(running(OURS, port, directory))
+        ends = stack.enter_context(running(programs[options.program], port, directory))
         pids = {"tfd": ends.near[0], "tflocation": ends.far[0]}
         ask(ends, options.load, 0.5)
         before = {end: processor_times(pid) for end, pid in pids.items()}

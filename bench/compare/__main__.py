@@ -4,23 +4,24 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.compare import own, paths
+from bench.compare import ours, own, paths
 from bench.compare.figures import FIGURES, Figure
 from bench.compare.ours import OURS
 from bench.compare.processes import adopt_orphans, run, use_all_descriptors
-from bench.compare.programs import Program
+from bench.compare.programs import Kind, Program
 from bench.compare.rivals import LIMITS, PACKAGES, RIVALS
 from bench.compare.rounds import FOREIGN_MOST, Sample, Settings, measure_all
 from bench.compare.table import disturbances, table
 
-ALL = (OURS, *RIVALS, *LIMITS)
+ALL = (*OURS, *RIVALS, *LIMITS)
 _OTHERS = {"path": "a delayed path", "start": "tfd's start", "location": "tflocation's own figures"}
 WHOLE = Settings(rounds=3, seconds=1.5, quiet=True)
 """All figures of all programs take some twenty minutes on two cores that nobody else uses."""
@@ -72,16 +73,29 @@ def settings(options: argparse.Namespace) -> Settings:
 
 
 def machine(programs: Sequence[Program]) -> list[str]:
-    """Give the lines that say what was measured where and when."""
+    """Give the lines that say what was measured where and when, and what the programs are."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     described = run(["git", "describe", "--always", "--dirty"]).strip()
     packages = sorted({PACKAGES[program.name] for program in programs if program.name in PACKAGES})
     packages += ["libsodium23", "python3-nacl"]
     versions = run(["dpkg-query", "-W", "-f", "${Package} ${Version}\\n", *packages]).splitlines()
+    current = ours.current_versions() if any(program.name == "tfd-pypi" for program in programs) else []
     system = f"{os.cpu_count()} x {models[0] if models else 'unknown'}, Linux {platform.release()}"
-    ours = f"Python {platform.python_version()}, tfd at {described}"
-    return [f"{time.strftime('%Y-%m-%d')}, {system}, {ours}", "; ".join(versions), ""]
+    python = f"Python {platform.python_version()}, tfd at {described}"
+    notes = [f"- {_emphasised(program)}: {program.note}" for program in programs]
+    command = shlex.join(["bench/run", *sys.argv[1:]])
+    return [
+        f"    {command}\n",
+        f"{time.strftime('%Y-%m-%d')}, {system}, {python}",
+        "; ".join([*versions, *current]) + "\n",
+        *notes,
+        "",
+    ]
+
+
+def _emphasised(program: Program) -> str:
+    return f"*{program.name}*" if program.kind is Kind.LIMIT else program.name
 
 
 def compare(figures: Sequence[Figure], programs: Sequence[Program], how: Settings) -> list[Sample]:
@@ -89,9 +103,21 @@ def compare(figures: Sequence[Figure], programs: Sequence[Program], how: Setting
     samples = list(measure_all(programs, figures, how, complain)) if figures else []
     for figure in figures:
         say("\n".join(table(figure, programs, samples)))
-    if samples:
-        say(disturbances(samples, FOREIGN_MOST) + "\n")
     return samples
+
+
+def other(name: str, programs: Sequence[Program], how: Settings) -> list[Sample]:
+    """Measure one of the figures that are not compared round by round, and print it, or why it failed."""
+    measures: dict[str, Callable[[], list[Sample]]] = {
+        "path": lambda: paths.compare([each for each in programs if each not in LIMITS], how, say, complain),
+        "start": lambda: own.start(how, say),
+        "location": lambda: own.location(say),
+    }
+    try:
+        return measures[name]()
+    except Exception as error:  # noqa: BLE001 - the figures after it are measured all the same
+        say(f"`{name}` could not be measured: {error!r}\n")
+        return []
 
 
 def main() -> int:
@@ -109,19 +135,17 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     say("\n".join(machine(programs)))
+    begun = time.monotonic()
     try:
-        samples: list[Sample] = compare(figures, programs, how)
-        if "path" in others:
-            samples += paths.compare(
-                [program for program in programs if program not in LIMITS], how, say, complain
-            )
-        if "start" in others:
-            samples += own.start(how, say)
-        if "location" in others:
-            samples += own.location(say)
+        samples = [
+            *compare(figures, programs, how),
+            *(sample for name in others for sample in other(name, programs, how)),
+        ]
     except KeyboardInterrupt:
         complain("stopped")
         return 130
+    say(disturbances(samples, FOREIGN_MOST))
+    say(f"All of it took {(time.monotonic() - begun) / 60:.0f} minutes.")
     if options.json:
         options.json.write_text(json.dumps([asdict(sample) for sample in samples], indent=1) + "\n")
     return 0

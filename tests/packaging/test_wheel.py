@@ -36,7 +36,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("wheel")
     tree, made, home = directory / "tree", directory / "made", directory / "environment"
     ignored = shutil.ignore_patterns(
-        ".git", ".venv", ".*_cache", "__pycache__", "*.egg-info", "build", "dist"
+        ".git", ".venv*", ".*_cache", "__pycache__", "*.egg-info", "build", "dist"
     )
     shutil.copytree(TREE, tree, ignore=ignored, symlinks=True)
     made.mkdir()
