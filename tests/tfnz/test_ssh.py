@@ -6,8 +6,7 @@ import socket
 import stat
 import subprocess
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ import pytest
 from tests.support import debian_image
 from tests.support.product import Location as Service
 from tests.support.product import free_port
+from tests.support.ssh_client import LIMIT, SshClient, connected, listening, run, running
 from tests.support.terminal import Terminal
-from tests.support.user import User
 from tests.support.waiting import wait_for
 from tfnz.container import Container
 from tfnz.location import Location
@@ -24,7 +23,6 @@ from tfnz.ssh import SshServer
 
 pytestmark = [pytest.mark.engine, pytest.mark.root]
 
-LIMIT = 60.0
 MIB = 1 << 20
 PAGE = b"served inside\n"
 
@@ -53,89 +51,36 @@ def server(tools: Container) -> Iterator[SshServer]:
         yield running
 
 
-class Client:
-    """OpenSSH's programs, pointed at one server, with a home directory of their own."""
-
-    def __init__(self, server: SshServer, directory: Path) -> None:
-        self.server = server
-        self.host = "root@127.0.0.1"
-        self.options = [
-            *("-F", "/dev/null"),
-            *("-o", "StrictHostKeyChecking=no"),
-            *("-o", f"UserKnownHostsFile={directory / 'known_hosts'}"),
-            *("-o", "LogLevel=ERROR"),
-        ]
-
-    def ssh(self, *words: str) -> list[str]:
-        """Give the command line of ssh; options first, then the command for the container."""
-        options = [word for word in words if word.startswith("-")]
-        command = [word for word in words if not word.startswith("-")]
-        return ["ssh", *self.options, "-p", str(self.server.port), *options, self.host, *command]
-
-    def run(self, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Run ssh to its end."""
-        return run(self.ssh(*words), given)
-
-    @property
-    def command(self) -> str:
-        """What programs that start ssh by themselves are told to start."""
-        return " ".join(["ssh", *self.options, "-p", str(self.server.port)])
-
-
-def run(
-    words: list[str], given: bytes = b"", environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end, with these variables too."""
-    variables = {**os.environ, **(environment or {})}
-    return subprocess.run(words, input=given, capture_output=True, timeout=LIMIT, check=False, env=variables)
-
-
-@contextmanager
-def running(words: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program meanwhile."""
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.communicate(timeout=5)
-        except subprocess.TimeoutExpired:
-            # OpenSSH's client misses a signal that comes just before it waits for its sockets.
-            process.kill()
-            process.communicate(timeout=LIMIT)
-
-
 @pytest.fixture
-def client(server: SshServer, tmp_path: Path) -> Client:
+def client(server: SshServer, tmp_path: Path) -> SshClient:
     """OpenSSH's programs for that server."""
-    return Client(server, tmp_path)
+    return SshClient(server, tmp_path)
 
 
 @pytest.mark.covers("tfnz.ssh.SshServer")
 @pytest.mark.covers(
     "Container.create_ssh_server", "SshServer.port", "SshServer.start", "SshServer.transports"
 )
-def test_a_command(client: Client) -> None:
+def test_a_command(client: SshClient) -> None:
     """A command's output and errors come apart, and its exit status is ssh's."""
     done = client.run("echo out; echo err >&2; exit 5")
 
     assert (done.stdout, done.stderr, done.returncode) == (b"out\n", b"err\n", 5)
 
 
-def test_a_compound_command(client: Client) -> None:
+def test_a_compound_command(client: SshClient) -> None:
     """The line is a shell's: quotes, pipes, variables."""
     assert client.run("""for x in a 'b c'; do echo "<$x>"; done | sort -r""").stdout == b"<b c>\n<a>\n"
 
 
-def test_input_and_output_of_a_command(client: Client) -> None:
+def test_input_and_output_of_a_command(client: SshClient) -> None:
     """8 MiB go in and come out whole; the end of input is told."""
     data = os.urandom(8 * MIB)
 
     assert hashlib.sha256(client.run("cat", given=data).stdout).digest() == hashlib.sha256(data).digest()
 
 
-def test_a_shell(client: Client) -> None:
+def test_a_shell(client: SshClient) -> None:
     """Without a command there is a login shell, whose exit status is ssh's."""
     done = client.run(given=b"echo $0 $((40 + 2)); exit 3\n")
 
@@ -143,7 +88,7 @@ def test_a_shell(client: Client) -> None:
     assert done.returncode == 3
 
 
-def test_a_terminal_and_its_window(client: Client) -> None:
+def test_a_terminal_and_its_window(client: SshClient) -> None:
     """An interactive shell has the terminal's name and size, and learns of changes; Ctrl-C interrupts."""
     with Terminal(client.ssh("-tt"), {**os.environ, "TERM": "vt100"}, columns=91, rows=17) as terminal:
         terminal.send(b"echo size $(stty size) on $TERM\n")
@@ -163,7 +108,7 @@ def test_a_terminal_and_its_window(client: Client) -> None:
         assert terminal.wait() == 6
 
 
-def test_a_client_that_goes_takes_its_command_along(client: Client, tools: Container) -> None:
+def test_a_client_that_goes_takes_its_command_along(client: SshClient, tools: Container) -> None:
     """When ssh ends, so does what it ran."""
     with running(client.ssh("-tt", "exec sleep 98765")):
         wait_for(lambda: b"98765" in tools.run_process("ps")[0], LIMIT, "the command")
@@ -171,7 +116,7 @@ def test_a_client_that_goes_takes_its_command_along(client: Client, tools: Conta
     wait_for(lambda: b"sleep 98765" not in tools.run_process("ps")[0], LIMIT, "its end")
 
 
-def test_scp(client: Client, tmp_path: Path) -> None:
+def test_scp(client: SshClient, tmp_path: Path) -> None:
     """Scp copies files and directories both ways, modes and times included."""
     (tmp_path / "tree" / "deep").mkdir(parents=True)
     (tmp_path / "tree" / "deep" / "file").write_bytes(os.urandom(MIB))
@@ -187,7 +132,7 @@ def test_scp(client: Client, tmp_path: Path) -> None:
     assert int((tmp_path / "back/tool").stat().st_mtime) == int((tmp_path / "tree/tool").stat().st_mtime)
 
 
-def test_sftp(client: Client, tools: Container, tmp_path: Path) -> None:
+def test_sftp(client: SshClient, tools: Container, tmp_path: Path) -> None:
     """Sftp lists, makes, renames, removes, reads and writes, by paths from the root."""
     (tmp_path / "local").write_bytes(b"content")
     batch = f"""
@@ -212,7 +157,7 @@ def test_sftp(client: Client, tools: Container, tmp_path: Path) -> None:
     assert tools.run_process("ls /tmp/sftp; stat -c %a /tmp/sftp/two")[0] == b"two\n600\n"
 
 
-def test_sftp_of_a_large_file(client: Client, tmp_path: Path) -> None:
+def test_sftp_of_a_large_file(client: SshClient, tmp_path: Path) -> None:
     """32 MiB go in and come back whole by sftp."""
     data = os.urandom(32 * MIB)
     (tmp_path / "large").write_bytes(data)
@@ -225,7 +170,7 @@ def test_sftp_of_a_large_file(client: Client, tmp_path: Path) -> None:
     assert hashlib.sha256((tmp_path / "back").read_bytes()).digest() == hashlib.sha256(data).digest()
 
 
-def test_rsync(client: Client, tools: Container, tmp_path: Path) -> None:
+def test_rsync(client: SshClient, tools: Container, tmp_path: Path) -> None:
     """Rsync brings a tree over ssh, then only what changed, then removes what is gone."""
     tree = tmp_path / "tree"
     (tree / "sub").mkdir(parents=True)
@@ -241,7 +186,7 @@ def test_rsync(client: Client, tools: Container, tmp_path: Path) -> None:
     assert tools.run_process("cd /tmp/rsync; find . -type f | sort; cat b")[0] == b"./b\n./sub/c\nchanged"
 
 
-def test_an_editor(client: Client, tools: Container, tmp_path: Path) -> None:
+def test_an_editor(client: SshClient, tools: Container, tmp_path: Path) -> None:
     """Vim opens a file in the container by its netrw, which starts scp, changes it and writes it back."""
     tools.put("/srv/edited.txt", b"one two\n")
     scp = " ".join(["scp", "-q", *client.options])
@@ -260,7 +205,7 @@ def test_an_editor(client: Client, tools: Container, tmp_path: Path) -> None:
     assert tools.fetch("/srv/edited.txt") == b"one three\n"
 
 
-def test_a_remote_mode(client: Client, tmp_path: Path) -> None:
+def test_a_remote_mode(client: SshClient, tmp_path: Path) -> None:
     """What editors' remote modes do goes over one connection at once: commands, sftp, a forwarded port."""
     control = str(tmp_path / "control")
     port = free_port()
@@ -282,7 +227,7 @@ def test_a_remote_mode(client: Client, tmp_path: Path) -> None:
         assert listening.communicate(timeout=LIMIT)[0] == b"still here"
 
 
-def test_a_forwarded_port_carries_half_closes(client: Client, tools: Container) -> None:
+def test_a_forwarded_port_carries_half_closes(client: SshClient, tools: Container) -> None:
     """A forwarded connection ends in each direction on its own."""
     port = free_port()
     with (
@@ -290,7 +235,7 @@ def test_a_forwarded_port_carries_half_closes(client: Client, tools: Container) 
         running(client.ssh("-N", f"-L127.0.0.1:{port}:anything:9999")),
     ):
         tools.wait_tcp(9999)
-        wait_for(lambda: any(f"127.0.0.1:{port}" in line for line in _listening()), LIMIT, "ssh to listen")
+        wait_for(lambda: any(f"127.0.0.1:{port}" in line for line in listening()), LIMIT, "ssh to listen")
         data = os.urandom(4 * MIB)
         with connected(port) as connection:
             connection.sendall(data)
@@ -301,7 +246,7 @@ def test_a_forwarded_port_carries_half_closes(client: Client, tools: Container) 
     assert answer.split()[0].decode() == hashlib.sha256(data).hexdigest()
 
 
-def test_a_port_forwarded_back(client: Client, tools: Container) -> None:
+def test_a_port_forwarded_back(client: SshClient, tools: Container) -> None:
     """With socat in the container, its connections reach this side of ssh (-R), several at once."""
     with socket.create_server(("127.0.0.1", 0)) as here:
         here.settimeout(LIMIT)
@@ -314,100 +259,3 @@ def test_a_port_forwarded_back(client: Client, tools: Container) -> None:
                     assert connection.recv(100) == b"question\n"
                     connection.sendall(b"answer\n")
             assert [caller.wait_until_complete(LIMIT) for caller in callers] == [b"answer\n"] * 3
-
-
-def test_a_port_forwarded_back_without_socat(box: Container, tmp_path: Path) -> None:
-    """Without socat ssh -R is refused, and the connection goes on."""
-    with box.create_ssh_server(0) as server:
-        client = Client(server, tmp_path)
-        done = client.run("-oExitOnForwardFailure=yes", "-R7777:127.0.0.1:1", "true")
-
-        assert done.returncode == 255
-        assert b"remote port forwarding failed" in done.stderr
-        assert client.run("true").returncode == 0
-
-
-def test_who_may_enter(client: Client, tmp_path: Path) -> None:
-    """Any user name does, with a key or without; the server is on loopback alone."""
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=LIMIT)
-    for host, options in (("nobody@127.0.0.1", []), ("root@127.0.0.1", ["-i", str(key)])):
-        command = ["ssh", *client.options, *options, "-p", str(client.server.port), host, "id -u"]
-        assert run(command).stdout == b"0\n"
-    others = [line.split()[3] for line in _listening() if line.split()[3].endswith(f":{client.server.port}")]
-    assert others == [f"127.0.0.1:{client.server.port}"]
-
-
-def test_the_host_key(client: Client, tools: Container, at_home: Path, tmp_path: Path) -> None:
-    """All servers of a user have one Ed25519 key, which nobody else may read."""
-    assert stat.S_IMODE((at_home / ".20ft" / "host_key").stat().st_mode) == 0o600
-    client.run("true")
-    with tools.create_ssh_server(0) as other:
-        strict = ["-o", "StrictHostKeyChecking=yes", "-o", "HostKeyAlias=same"]
-        known = (tmp_path / "known_hosts").read_text()
-        (tmp_path / "known_hosts").write_text("same " + known.split(" ", 1)[1])
-        assert "ssh-ed25519" in known
-        command = ["ssh", *strict, *client.options, "-p", str(other.port), client.host, "true"]
-        assert run(command).returncode == 0
-    (at_home / ".20ft" / "host_key").chmod(0o644)
-    try:
-        with pytest.raises(RuntimeError, match="chmod 600"):
-            tools.create_ssh_server(0)
-    finally:
-        (at_home / ".20ft" / "host_key").chmod(0o600)
-
-
-@pytest.mark.covers("Container.destroy_ssh_server", "Container.ssh_servers", "SshServer.stop")
-@pytest.mark.covers("SshServer.uuid", "SshServer.container", "SshServer.node", "SshServer.location")
-@pytest.mark.covers("SshServer.run")
-def test_starting_and_stopping(tools: Container, module_session: Location, tmp_path: Path) -> None:
-    """A server that is stopped listens no more and drops its clients; a taken port is an OSError."""
-    server = tools.create_ssh_server(0)
-    assert tools.ssh_servers[server.uuid] is server
-    assert (server.container(), server.node(), server.location()) == (tools, tools.node(), module_session)
-    server.run()
-    with pytest.raises(OSError, match=str(server.port)):
-        tools.create_ssh_server(server.port)
-    client = subprocess.Popen(Client(server, tmp_path).ssh("sleep 1000"), stderr=subprocess.DEVNULL)
-    wait_for(lambda: server.transports, LIMIT, "the client")
-    tools.destroy_ssh_server(server)
-
-    assert client.wait(LIMIT) == 255
-    assert server.uuid not in tools.ssh_servers
-    with pytest.raises(ConnectionRefusedError):
-        connected(server.port)
-    with pytest.raises(ValueError, match="no ssh server"):
-        tools.destroy_ssh_server(server)
-    assert tools.run_process("echo goes on")[0] == b"goes on\n"
-
-
-def test_the_end_of_the_container_ends_its_servers(module_session: Location) -> None:
-    """With its container a server goes."""
-    container = module_session.node().spawn_container("busybox")
-    server = container.create_ssh_server(0)
-    module_session.node().destroy_container(container)
-
-    with pytest.raises(ConnectionRefusedError):
-        connected(server.port)
-
-
-def test_a_program_that_falls_off_its_end(user: User, sdk_location: Service) -> None:  # noqa: ARG001
-    """A program with a server ends when its code does."""
-    done = user.python(
-        "from tfnz.location import Location\n"
-        "container = Location(quiet=True).node().spawn_container('busybox')\n"
-        "container.create_ssh_server(0)\n"
-        "print('made')\n"
-    )
-
-    assert (done.returncode, done.stdout, done.stderr) == (0, "made\n", "")
-
-
-def connected(port: int) -> socket.socket:
-    """Connect to a port of loopback. Raises ConnectionRefusedError."""
-    return socket.create_connection(("127.0.0.1", port), LIMIT)
-
-
-def _listening() -> list[str]:
-    done = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True, timeout=LIMIT)
-    return done.stdout.splitlines()

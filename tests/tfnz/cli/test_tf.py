@@ -1,82 +1,22 @@
 """`tf` and `tfnz` as a person runs them: processes with pipes, against a real engine."""
 
 import json
-import os
-import signal
 import socket
 import subprocess
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.forwarder import Forwarder
-from tests.support.images import archive, busybox_image, docker_oci_files, layer, oci_files
+from tests.support.images import archive, busybox_image, docker_oci_files, oci_files
 from tests.support.podman import PROGRAM, podman
 from tests.support.product import Location, free_port
+from tests.support.running_tf import page, running
 from tests.support.user import LIMIT, User
 from tests.support.waiting import wait_for
+from tests.tfnz.conftest import PAGE
 
 pytestmark = pytest.mark.engine
-PAGE = b"a page of the container\n"
-LIST = """
-from tfnz import account
-from tfnz.location import Location
-location = Location(quiet=True)
-print(len(location.connection.call("container.list", {})["containers"]))
-location.disconnect()
-"""
-
-
-@pytest.fixture
-def containers(user: User) -> Callable[[], int]:
-    """Tells how many containers the user's account has."""
-
-    def counted() -> int:
-        done = user.python(LIST)
-        assert done.returncode == 0, done.stderr
-        return int(done.stdout)
-
-    return counted
-
-
-def page(port: int, host: str = "127.0.0.1") -> bytes:
-    """Fetch the page that a container serves, tried until it answers."""
-
-    def fetched() -> bytes | None:
-        try:
-            with urllib.request.urlopen(f"http://{host}:{port}/", timeout=10) as answer:
-                content: bytes = answer.read()
-                return content
-        except OSError:
-            return None
-
-    content = wait_for(fetched, LIMIT, f"a page on port {port}")
-    assert content is not None
-    return content
-
-
-@contextmanager
-def running(user: User, directory: Path, *arguments: str, **how: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """A `tf` that runs, and what its --json file says once all is there; it is ended with SIGTERM."""
-    file = directory / "run.json"
-    with user.start("--json", str(file), *arguments, log=directory / "log", **how) as process:
-        try:
-
-            def written() -> dict[str, Any] | None:
-                assert process.poll() is None, (directory / "log").read_text()
-                document: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-                return document if "tunnels" in document else None
-
-            document = wait_for(written, LIMIT, "the --json file")
-            assert document is not None
-            yield process, document
-        finally:
-            process.terminate()
-            process.wait(LIMIT)
 
 
 @pytest.mark.covers("tf")
@@ -173,140 +113,19 @@ def test_tfnz_opens_only_what_is_asked_for(user: User, tmp_path: Path) -> None:
         assert page(document["tunnels"][0]["local"]) == PAGE
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_signals_clean_up(
-    user: User, tmp_path: Path, number: signal.Signals, containers: Callable[[], int]
-) -> None:
-    """The container is destroyed, the file removed, and the exit tells the signal."""
-    with running(user, tmp_path, "-p", "0:80", "web") as (process, _):
-        process.send_signal(number)
-        assert process.wait(LIMIT) == -number
-
-    wait_for(lambda: containers() == 0, LIMIT, "the location to be empty")
-    assert not (tmp_path / "run.json").exists()
-
-
-def test_nohup_outlives_the_login(user: User, tmp_path: Path) -> None:
-    """With SIGHUP ignored and standard input closed, as `sudo nohup tf image &` has it, it serves on."""
-    closed = ["nohup", "sh", "-c", 'exec "$@" <&-', "sh"]
-
-    with running(user, tmp_path, "-p", "0:80", "web", prefix=closed) as (process, document):
-        process.send_signal(signal.SIGHUP)
-        assert page(document["tunnels"][0]["local"]) == PAGE
-        assert process.poll() is None
-
-
-@pytest.mark.covers("tf --json")
-def test_the_json_file_has_one_owner(user: User, tmp_path: Path) -> None:
-    """A second command on it fails; what is left of a killed one is taken over; other files are safe."""
-    file = tmp_path / "run.json"
-    with running(user, tmp_path, "-p", "0:80", "web") as (process, _):
-        second = user.run("-q", "--json", str(file), "busybox", "echo")
-        assert second.returncode == 1
-        assert f"belongs to the command that runs as process {process.pid}".encode() in second.stderr
-        process.kill()
-        process.wait()
-    assert file.exists()
-
-    third = user.run("-q", "--json", str(file), "busybox", "cat", "/proc/self/stat")
-    (tmp_path / "letter").write_text("dear")
-    other = user.run("-q", "--json", str(tmp_path / "letter"), "busybox", "echo")
-
-    assert third.returncode == 0, third.stderr
-    assert not file.exists()
-    assert other.returncode == 1
-    assert (tmp_path / "letter").read_text() == "dear"
-
-
-def test_an_upload_is_given_up(user: User, tmp_path: Path) -> None:
-    """Ctrl-C while an image is sent ends all at once, and the image is not at the location."""
-    large = busybox_image(extra=[layer({"data": os.urandom(256 << 20)})], compression="")
-    path = archive(tmp_path / "large.tar", docker_oci_files(large, ["given/up:1"]))
-    with user.start(str(path)) as process:
-        assert process.stderr is not None
-        while b"Uploading slabs: " not in process.stderr.readline():
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=LIMIT)
-        assert process.returncode == -signal.SIGINT
-
-    assert b"was found nowhere" in user.run("-q", "given/up:1").stderr
-
-
-def test_a_session_that_is_lost(
-    new_user: Callable[[str], User], sdk_location: Location, tmp_path: Path
-) -> None:
-    """When the location cannot be reached for longer than the lease, that is said, and is an error."""
-    person = new_user("lost")
-    (address,) = (person.home / ".20ft").glob("*.address")
-    with Forwarder(("127.0.0.1", sdk_location.port)) as way:
-        address.write_text(f"127.0.0.1:{way.port}\n")
-        with running(person, tmp_path, "-p", "0:80", "web") as (process, _):
-            way.hole()
-            assert process.wait(LIMIT) == 1
-
-    assert "tf: the session with location sdk-home is over: lost for" in (tmp_path / "log").read_text()
-
-
-def test_a_reader_that_leaves(user: User, containers: Callable[[], int]) -> None:
-    """When nobody reads stdout any more, as in `tf ... | head`, all ends."""
-    with user.start("-q", "busybox", "sh", "-c", "while :; do echo more; done") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"more\r\n"
-        process.stdout.close()
-        assert process.wait(LIMIT) == 128 + signal.SIGPIPE
-
-    wait_for(lambda: containers() == 0, LIMIT, "the location to be empty")
-
-
-def test_errors_are_one_line(user: User, tmp_path: Path, containers: Callable[[], int]) -> None:
-    """What failed, with which object, and exit code 1; nothing is left at the location."""
-    taken = socket.create_server(("127.0.0.1", 0))
-    port = taken.getsockname()[1]
-    wrong = {
-        ("-m", "no-such:/mnt", "busybox"): "Could not find volume: no-such",
-        ("-f", f"{tmp_path}/none:/x", "busybox"): "No such file or directory",
-        ("-w", f"a.example.com::{tmp_path}/none", "busybox"): "Cannot find certificate for ssl: ",
-        ("-w", "a.example.com", "busybox", "sleep", "60"): "Failed while publishing to an endpoint: ",
-        ("no/such:image",): "Failed while spawning container: image 'no/such:image' was found nowhere",
-        ("--location", "nowhere", "busybox"): "Failed while connecting to location: ",
-        (
-            "-p",
-            f"{port}:80",
-            "--bind",
-            "127.0.0.1",
-            "web",
-        ): f"cannot listen on 127.0.0.1:{port}: Address already in use",
-        ("--offset", "65500", "web"): "port 80 would become 65580",
-        ("--json", f"{tmp_path}/no/where", "busybox"): "--json: ",
-        ("busybox", "no-such-program"): "",
-    }
-    with taken:
-        for arguments, said in wrong.items():
-            done = user.run("-q", *arguments)
-
-            text = done.stderr.decode()
-            assert done.returncode != 0, arguments
-            assert said in text, (arguments, text)
-            assert "Traceback" not in text
-            lines = [line for line in text.splitlines() if "To use the local ones" not in line]
-            assert len(lines) <= 1, text
-    wait_for(lambda: containers() == 0, LIMIT, "the location to be empty")
-
-
 @pytest.mark.covers("tf .", "tfcache", "tfdescribe")
-def test_the_image_that_was_built_last(user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_image_that_was_built_last(user: User, tmp_path: Path) -> None:
     """`.` is the newest one of the local engine, which is sent; it may be sent before, and described."""
     if PROGRAM is None:
         pytest.skip("podman is not installed")
     image = busybox_image(command=["echo", "the newest"])
     with podman(tmp_path / "storage") as engine:
         engine.load(archive(tmp_path / "newest.tar", docker_oci_files(image, ["localhost/newest:1"])))
-        monkeypatch.setattr(user, "docker_host", engine.host)
+        builder = User(user.home, engine.host)
 
-        described = user.run(".", program="tfdescribe")
-        cached = user.run(".", program="tfcache")
-        done = user.run(".")
+        described = builder.run(".", program="tfdescribe")
+        cached = builder.run(".", program="tfcache")
+        done = builder.run(".")
 
     assert described.returncode == 0, described.stderr
     assert json.loads(described.stdout)["Config"]["Cmd"] == ["echo", "the newest"]
