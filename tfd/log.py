@@ -16,6 +16,7 @@ from tfd.protocol.drivers.journal import (
     StderrSink,
     journal_is_ours,
 )
+from tfd.protocol.drivers.log import Allowance, level_of
 from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.logged import Kind
 
@@ -26,7 +27,7 @@ class Log:
     def __init__(self, sink: Sink, level: str = "info") -> None:
         self._outbox = Outbox(sink)
         self._threshold = LEVELS[level]
-        self._limited: dict[str, tuple[float, int]] = {}
+        self._allowance = Allowance()
         self._hearer: Callable[[Kind, str], None] | None = None
 
     def set_level(self, level: str) -> None:
@@ -75,7 +76,7 @@ class Log:
 
         """
         kind = what if isinstance(what, Kind) else None
-        level = what.level if isinstance(what, Kind) else what
+        level = level_of(what)
         if kind is not None and self._hearer is not None:
             self._hearer(kind, message)
         if LEVELS[level] <= self._threshold:
@@ -92,12 +93,9 @@ class Log:
 
         For what strangers can cause. The keys must come from the program, not from a peer.
         """
-        now = time.monotonic()
-        since, left_out = self._limited.get(key, (-interval, 0))
-        if now - since < interval:
-            self._limited[key] = (since, left_out + 1)
+        left_out = self._allowance.ask(key, interval, time.monotonic())
+        if left_out is None:
             return
-        self._limited[key] = (now, 0)
         if left_out:
             fields["left_out"] = left_out
             message += f" ({left_out} more like this were left out before)"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from tfd.protocol.drivers.journal import CallLater, Entry, JournalSink, Outbox, Sink, journal_is_ours
+from tfd.protocol.drivers.log import Allowance, level_of
 from tfd.protocol.logged import Kind
 
 ROOT = "tflocation"
@@ -110,7 +111,7 @@ class DriverLog:
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        self._limited: dict[float, RateLimited] = {}
+        self._limited = RateLimited(log)
 
     def event(self, what: Kind | str, message: str, **fields: object) -> None:
         """Log one event."""
@@ -124,43 +125,42 @@ class DriverLog:
         self, key: str, what: Kind | str, message: str, *, interval: float = 10.0, **fields: object
     ) -> None:
         """Log one event at most every `interval` seconds for each `key`."""
-        limited = self._limited.setdefault(interval, RateLimited(self._log, interval))
-        limited.log(_level(what), key, message, event=None, **fields)
+        self._limited.log(_level(what), key, message, fields, interval=interval)
 
 
 def _level(what: Kind | str) -> int:
-    name = what.level if isinstance(what, Kind) else what
-    return next(level for level, known in _LEVELS if known == name)
+    return logging.getLevelNamesMapping()[level_of(what).upper()]
 
 
 class RateLimited:
-    """Lines that strangers can cause: at most one for each kind in `interval` seconds, with a count."""
+    """Lines that strangers can cause: at most one for each kind in a while, with a count."""
 
-    def __init__(
-        self, log: logging.Logger, interval: float = 10.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
-        self._interval = interval
         self._clock = clock
-        self._kinds: dict[str, tuple[float, int]] = {}
+        self._allowance = Allowance()
 
     def warning(self, kind: str, message: str, *, event: Kind | None = None, **fields: object) -> None:
         """Log `message`, or count it as left out. `kind` comes from the program, never from a peer.
 
         `event` is what the journal knows it by.
         """
-        self.log(logging.WARNING, kind, message, event=event, **fields)
+        self.log(logging.WARNING, kind, message, fields, event=event)
 
     def log(
-        self, level: int, kind: str, message: str, *, event: Kind | None = None, **fields: object
+        self,
+        level: int,
+        kind: str,
+        message: str,
+        fields: Mapping[str, object],
+        *,
+        interval: float = 10.0,
+        event: Kind | None = None,
     ) -> None:
-        """Do so at this level of `logging`."""
-        now = self._clock()
-        since, left_out = self._kinds.get(kind, (-self._interval, 0))
-        if now - since < self._interval:
-            self._kinds[kind] = (since, left_out + 1)
+        """Do so at this level of `logging`, once in `interval` seconds, with these values for machines."""
+        left_out = self._allowance.ask(kind, interval, self._clock())
+        if left_out is None:
             return
-        self._kinds[kind] = (now, 0)
         if left_out:
-            fields["left_out"] = left_out
+            fields = {**fields, "left_out": left_out}
         self._log.log(level, message, extra={"fields": fields, "kind": event})

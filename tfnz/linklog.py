@@ -4,9 +4,10 @@ import logging
 import time
 from typing import Final
 
+from tfd.protocol.drivers.log import Allowance, level_of
 from tfd.protocol.logged import Kind
 
-_LEVELS: Final = {
+_SHOWN_AS: Final = {
     # A program's own lines say what it does; the drivers' are for those who look closer.
     "debug": logging.DEBUG,
     "info": logging.DEBUG,
@@ -20,32 +21,26 @@ class LinkLog:
 
     def __init__(self) -> None:
         self._log = logging.getLogger("tfnz")
-        self._limited: dict[str, tuple[float, int]] = {}
+        self._allowance = Allowance()
 
     def event(self, what: Kind | str, message: str, **fields: object) -> None:
         """Log one line, with the fields as `name=value`."""
-        level = what.level if isinstance(what, Kind) else what
-        if self._log.isEnabledFor(_LEVELS[level]):
-            self._log.log(
-                _LEVELS[level],
-                "%s",
-                " ".join([message, *(f"{name}={value}" for name, value in fields.items())]),
-            )
+        level = _SHOWN_AS[level_of(what)]
+        if self._log.isEnabledFor(level):
+            line = " ".join([message, *(f"{name}={value}" for name, value in fields.items())])
+            self._log.log(level, "%s", line)
 
     def takes(self, kind: Kind) -> bool:
         """Tell whether anybody hears of events of this kind: for those whose fields cost something."""
-        return self._log.isEnabledFor(_LEVELS[kind.level])
+        return self._log.isEnabledFor(_SHOWN_AS[kind.level])
 
     def limited(
         self, key: str, what: Kind | str, message: str, *, interval: float = 10.0, **fields: object
     ) -> None:
         """Log one line at most every `interval` seconds for each `key`, telling how many were left out."""
-        now = time.monotonic()
-        since, left_out = self._limited.get(key, (-interval, 0))
-        if now - since < interval:
-            self._limited[key] = (since, left_out + 1)
+        left_out = self._allowance.ask(key, interval, time.monotonic())
+        if left_out is None:
             return
-        self._limited[key] = (now, 0)
         if left_out:
             fields["left_out"] = left_out
         self.event(what, message, **fields)

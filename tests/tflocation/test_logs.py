@@ -69,7 +69,7 @@ def test_what_strangers_cause_is_one_line_in_a_while() -> None:
     handler.setFormatter(LineFormatter())
     log.handlers, log.propagate = [handler], False
     now = [0.0]
-    limited = RateLimited(log, 10.0, lambda: now[0])
+    limited = RateLimited(log, lambda: now[0])
     for _ in range(1000):
         limited.warning("a", "again")
     limited.warning("b", "other")

@@ -1,4 +1,4 @@
-"""What drivers need of a program's log."""
+"""What drivers need of a program's log, and what the logs of all programs share."""
 
 from typing import Protocol
 
@@ -18,3 +18,27 @@ class Log(Protocol):
         self, key: str, what: Kind | str, message: str, *, interval: float = 10.0, **fields: object
     ) -> None:
         """Write one event at most every `interval` seconds for each `key`, telling how many were left out."""
+
+
+def level_of(what: Kind | str) -> str:
+    """Give the level of an event that is told by its kind, or else by its level."""
+    return what.level if isinstance(what, Kind) else what
+
+
+class Allowance:
+    """How often what strangers can cause is told: once for each key in a while."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[float, int]] = {}
+
+    def ask(self, key: str, interval: float, now: float) -> int | None:
+        """Give how many were left out since the last one that was told; None: leave this one out as well.
+
+        `interval` and `now` are seconds. The keys must come from the program, not from a peer.
+        """
+        since, left_out = self._told.get(key, (-interval, 0))
+        if now - since < interval:
+            self._told[key] = (since, left_out + 1)
+            return None
+        self._told[key] = (now, 0)
+        return left_out
