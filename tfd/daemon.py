@@ -48,6 +48,7 @@ NOT_KEPT: Final = (
     "nobody keeps the listeners while tfd restarts, clients are refused then: "
     "it takes systemd and FileDescriptorStoreMax= in the unit"
 )
+READY: Final = "ready: every listener is bound, every declared container had its chance"
 NOT_JOINED: Final = "no location joined yet: run `tfd join INVITE`"
 
 
@@ -109,17 +110,7 @@ class Daemon:
         )
         self._observing = Observing(lambda: self._make_metrics(kept))
         try:
-            self._status = StatusServer(
-                self._loop,
-                socket_path(),
-                {"status": self._answer_status, "accounts": self._answer_accounts},
-                {"logs": self._conductor.answer_logs},
-            )
-            try:
-                self._bind(config)
-            except BindError:
-                self._status.close()
-                raise
+            self._status = self._open_sockets()
         except (BindError, StatusError):
             kept.close()
             self._notifier.close()
@@ -133,6 +124,17 @@ class Daemon:
         for name in inherited.names:
             self._notifier.forget(name)
         inherited.close()
+
+    def _open_sockets(self) -> StatusServer:
+        """Make the status socket and the listeners, or raise BindError or StatusError and leave none open."""
+        texts = {"status": self._answer_status, "accounts": self._answer_accounts}
+        status = StatusServer(self._loop, socket_path(), texts, {"logs": self._conductor.answer_logs})
+        try:
+            self._bind(self._config)
+        except BindError:
+            status.close()
+            raise
+        return status
 
     def serve(self) -> None:
         """Serve until a signal says to stop, and close everything."""
@@ -165,8 +167,7 @@ class Daemon:
             self._was_ready = True
             self._thrift.stirred()
             self._notifier.ready()
-            message = "ready: every listener is bound, every declared container had its chance"
-            self._log.event(logged.READY, message)
+            self._log.event(logged.READY, READY)
         self._notifier.status(self._summary())
 
     def _pulse(self) -> None:
@@ -383,8 +384,7 @@ class Daemon:
 def _tell(log: Log, error: TfdError) -> None:
     """Log why a configuration cannot be put in force, one line for each mistake in it."""
     if isinstance(error, BindError):
-        address, reason = str(error.address), error.message
-        log.event(logged.LISTENER_REFUSED, str(error), address=address, reason=reason)
+        log.event(logged.LISTENER_REFUSED, str(error), address=str(error.address), reason=error.message)
         return
     for line in str(error).splitlines():
         log.event("error", line)
