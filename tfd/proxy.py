@@ -172,10 +172,6 @@ class Proxy:
         """
         self._shared.routes.drain(route, callback)
 
-    def open_connections(self, route: Route) -> int:
-        """Give the number of connections that use `route` now."""
-        return self._shared.routes.users(route)
-
     def addresses(self, name: str) -> list[SocketAddress]:
         """Give what the sockets of the listener `name` are bound to, as getsockname() has it."""
         return [address for bound in self._listening[name].bound.values() for address in bound.names]

@@ -160,7 +160,7 @@ def test_a_client_that_does_not_read_stops_the_work() -> None:
         async with Peer() as peer:
             await peer.attach(opened(Pipes(lambda: LIMIT), pour))
             before = -1
-            while before != sent:
+            while not sent or before != sent:
                 before = sent
                 await asyncio.sleep(0.05)
 

@@ -24,6 +24,11 @@ IMAGE_SCHEMES = ("oci-archive:", "docker-archive:", "oci:")
 """How an image that lies on this machine is written, besides a bare path (containers-transports(5))."""
 
 
+def is_local_image(image: str) -> bool:
+    """Tell whether an image lies on this machine, to be brought to the location."""
+    return image.startswith(("/", *IMAGE_SCHEMES))
+
+
 class Restart(StrEnum):
     """What happens when a container's process has ended."""
 
@@ -101,11 +106,6 @@ class Container:
     log: bool = True
     enabled: bool = True
     image_stamp: str = ""
-
-    @property
-    def image_is_local(self) -> bool:
-        """Whether the image lies on this machine, to be brought to the location."""
-        return self.image.startswith(("/", *IMAGE_SCHEMES))
 
     def identity(self) -> bytes:
         """Digest of all that a running container cannot change: 32 bytes, stable over processes and versions.

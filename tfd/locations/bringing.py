@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from tfd.config.model import IMAGE_SCHEMES, Container, FileSource
+from tfd.config.model import Container, FileSource, is_local_image
 from tfd.protocol.drivers.background import in_background
 from tfd.protocol.drivers.link import Answer, Failure, Link
 from tfd.protocol.drivers.loop import Loop
@@ -33,7 +33,7 @@ def bring_image(loop: Loop, link: Link, image: str, done: Found) -> None:
 
     `done` gets its digest there, or a Failure.
     """
-    if image.startswith(("/", *IMAGE_SCHEMES)):
+    if is_local_image(image):
         _Archive(loop, link, image, done)
         return
 

@@ -63,7 +63,6 @@ _PART = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 
 SESSION_ID = Binary(16, 16)
 TOKEN = Binary(16, 16)
-TICKET_ID = Binary(16, 16)
 CIPHER = Text(32, pattern=re.compile(r"[a-z0-9-]+"), says="a cipher's name")
 PROGRAM = Text(64, pattern=re.compile(r"[ -~]+"), says="1 to 64 printable ASCII characters")
 HEARTBEAT = Number(0.1, 60, "s")

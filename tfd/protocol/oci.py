@@ -25,12 +25,9 @@ MAX_BLOB = 1 << 40
 """Bytes; keeps sums of hostile sizes within 64 bits."""
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
-INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
-DOCKER_INDEX_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
-DOCKER_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 
 _LAYER_TYPES: Mapping[str, str] = {
     LAYER_TYPE: LAYER_TYPE,

@@ -37,11 +37,10 @@ class CertificateError(Exception):
 class Certificate:
     """A key and its chain, PEM, the key first and then the certificates in the order that TLS sends them.
 
-    `warnings` are lines for the publisher, `serial` and `starts`, `expires` those of the first certificate.
+    `warnings` are lines for the publisher, `starts` and `expires` those of the first certificate.
     """
 
     pem: bytes
-    serial: int
     starts: datetime
     expires: datetime
     warnings: tuple[str, ...] = ()
@@ -72,7 +71,7 @@ def check(pem: bytes, fqdn: str, now: datetime) -> Certificate:
         raise CertificateError(f"key and chain have {len(text)} bytes; allowed: up to {LONGEST}")
     _require_usable(text)
     starts, expires = _validity(own)
-    return Certificate(text, own.serial_number, starts, expires, tuple(_warnings(own, fqdn, now)))
+    return Certificate(text, starts, expires, tuple(_warnings(own, fqdn, now)))
 
 
 def _certificate(block: bytes) -> x509.Certificate:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfd.config.model import Container, FileSource, Health, Restart
+from tfd.config.model import Container, FileSource, Health, Restart, is_local_image
 from tfd.config.reader import load
 from tfd.protocol.address import Address
 
@@ -46,7 +46,7 @@ def test_address_text(address: Address, text: str) -> None:
 )
 def test_local_images(image: str, local: bool) -> None:
     """An image on this machine is told from a reference."""
-    assert local == Container("web", image).image_is_local
+    assert local == is_local_image(image)
 
 
 @pytest.mark.parametrize(

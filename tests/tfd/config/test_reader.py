@@ -160,7 +160,6 @@ def test_every_key_of_a_container(everything: Config, tmp_path: Path) -> None:
     app = everything.containers["app"]
     files = dict(app.files)
     assert f"oci-archive:{tmp_path}/app.tar" == app.image
-    assert app.image_is_local
     assert app.image_stamp.startswith("0-")
     assert (app.command, app.entrypoint) == (("serve", ""), ("/app",))
     assert app.environment == (("A", "1"), ("B", "2"))
@@ -188,7 +187,6 @@ def test_every_key_of_the_other_tables(everything: Config) -> None:
     listener = everything.listeners[0]
     assert Daemon("test", "debug", 0.5, 60.0) == everything.daemon
     assert everything.containers["db"].locations == ("attic",)
-    assert not everything.containers["db"].image_is_local
     assert listener.name == "Web.example:80"
     assert [str(address) for address in listener.binds] == [
         "web.example:80",
