@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from tfd.figures import amount, duration
 from tfd.protocol.dataclass import dataclass
+from tfd.protocol.text import printable
 
 WIDTH: Final = 80
 """Columns where the terminal says nothing of its own."""
@@ -131,7 +132,7 @@ def _locations(document: dict[str, Any]) -> Iterable[Row]:
 def _table(columns: Sequence[Column], rows: Iterable[Row], width: int) -> str:
     """Give aligned columns, of which the widest are cut until all fit, and notes below their rows."""
     told = [Row(tuple(column.head for column in columns))]
-    told += [Row(tuple(map(_clean, row.cells)), row.note) for row in rows]
+    told += [Row(tuple(map(printable, row.cells)), row.note) for row in rows]
     if len(told) == 1:
         return ""
     widths = _widths(columns, told, width)
@@ -162,18 +163,13 @@ def _widths(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[
 def _lines(text: str, width: int, most: int, indent: str = "") -> list[str]:
     """Give text as at most `most` lines."""
     return wrap(
-        _clean(text),
+        printable(text),
         width,
         max_lines=most,
         placeholder=" ...",
         subsequent_indent=indent,
         break_on_hyphens=False,
     )
-
-
-def _clean(text: str) -> str:
-    """Give text that moves no cursor and breaks no line: some of it was written by others."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _short(cell: str, width: int) -> str:

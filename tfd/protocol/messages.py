@@ -12,6 +12,7 @@ import msgpack
 
 from tfd.protocol.dataclass import dataclass
 from tfd.protocol.errors import ProtocolError, UsageError, VersionError
+from tfd.protocol.text import printable
 
 VERSION = 1
 MAX_MESSAGE = 1 << 20
@@ -126,8 +127,7 @@ def one_line(text: object) -> str:
     """Give a peer's or an error's text as one printable line of bounded length; not text gives ''."""
     if not isinstance(text, str):
         return ""
-    line = " ".join(text[:1000].split())
-    return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)
+    return printable(" ".join(text[:1000].split()))
 
 
 def _unpack(frame: bytes) -> Any:

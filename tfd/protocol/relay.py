@@ -28,6 +28,7 @@ from tfd.protocol.channel import (
 )
 from tfd.protocol.dataclass import dataclass, field
 from tfd.protocol.errors import UsageError
+from tfd.protocol.text import printable
 
 
 class State(Enum):
@@ -357,7 +358,7 @@ class Relay:
             self._replay = NOTHING_YET
             self._step(Input.OPENED)
         elif frame.type is FrameType.REFUSED:
-            self.reason = _printable(frame.payload)
+            self.reason = printable(frame.payload.decode("utf-8", "replace"))
             self._step(Input.REFUSED)
         elif frame.type is FrameType.END:
             self._step(Input.CHANNEL_END)
@@ -394,8 +395,3 @@ def _drop(chunks: list[bytes | memoryview], count: int) -> None:
             return
         count -= len(first)
         del chunks[0]
-
-
-def _printable(text: bytes) -> str:
-    """Give a peer's text as one line without control characters: it goes to a log."""
-    return "".join(c if c.isprintable() else "?" for c in text.decode("utf-8", "replace"))

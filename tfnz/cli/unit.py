@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from tfd.protocol.text import printable
+
 MARK: Final = "# Written by tf --systemd; run it again to change it."
 """First line of every unit of ours: one without it is left alone."""
 
@@ -150,4 +152,4 @@ def _percent(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return _percent("".join(character if character.isprintable() else "?" for character in text))
+    return _percent(printable(text))

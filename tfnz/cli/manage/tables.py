@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from tfd.protocol.text import printable
+
 WIDTH: Final = 80
 GAP: Final = "  "
 MINIMUM: Final = 8
@@ -14,7 +16,7 @@ MINIMUM: Final = 8
 
 def show_table(heads: Sequence[str], rows: Iterable[Sequence[object]], width: int = WIDTH) -> str:
     """Give a table of at most `width` columns; the widest cells are shortened until it fits."""
-    cells = [list(heads), *([_clean(str(cell)) for cell in row] for row in rows)]
+    cells = [list(heads), *([printable(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     room = width - len(GAP) * (len(heads) - 1)
     while sum(widths) > room and max(widths) > MINIMUM:
@@ -68,11 +70,6 @@ def _plain(value: object) -> object:
 
 def _short(cell: str, limit: int) -> str:
     return cell if len(cell) <= limit else cell[: limit - 3] + "..."
-
-
-def _clean(text: str) -> str:
-    """Give text that moves no cursor and breaks no line: some of it was written by others."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def or_dash(value: Any) -> str:
