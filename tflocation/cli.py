@@ -85,6 +85,15 @@ def parser() -> argparse.ArgumentParser:
         title="commands", metavar="COMMAND", description="without one: run the service"
     )
 
+    _add_account_commands(commands)
+    status = commands.add_parser("status", help="tell how the running service does")
+    _takes_json(status)
+    status.set_defaults(action=_status)
+    _add_image_commands(commands)
+    return top
+
+
+def _add_account_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     invite = commands.add_parser("invite", help="print an invite for a new account, for `tfd join`")
     invite.add_argument("name", metavar="NAME", help="what the account is to be called")
     invite.add_argument(
@@ -110,10 +119,8 @@ def parser() -> argparse.ArgumentParser:
     revoke.add_argument("name", metavar="ACCOUNT", help="the account")
     revoke.set_defaults(action=_revoke)
 
-    status = commands.add_parser("status", help="tell how the running service does")
-    _takes_json(status)
-    status.set_defaults(action=_status)
 
+def _add_image_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     image = commands.add_parser("image", help="the location's images").add_subparsers(
         required=True, metavar="COMMAND"
     )
@@ -124,7 +131,6 @@ def parser() -> argparse.ArgumentParser:
     listing = image.add_parser("list", help="list the images")
     _takes_json(listing)
     listing.set_defaults(action=_image_list)
-    return top
 
 
 def _takes_json(parser: argparse.ArgumentParser) -> None:

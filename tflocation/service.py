@@ -128,29 +128,7 @@ class Service:
             pair = keys.load_or_create(state / "location.key")
         except KeyFileError as error:
             raise StartError(str(error)) from error
-        directory = config.cache_directory or state / "images"
-        counters: Counter[str] = Counter()
-        tickets = Tickets()
-        pipes = Pipes(lambda: self._config.lease)
-        consoles = Consoles(engine)
-        self._services = Services(
-            config=config,
-            engine=engine,
-            images=make_images(config, engine, directory),
-            accounts=Accounts(engine),
-            inventory=Inventory(),
-            tickets=tickets,
-            channels=ChannelServer(
-                tickets, logging.getLogger("tflocation.channels"), counters, pipes.connect
-            ),
-            pipes=pipes,
-            consoles=consoles,
-            outputs=Outputs(consoles),
-            public_key=pair.public,
-            channel_port=config.channel_listen.port,
-            counters=counters,
-            tell=self._tell,
-        )
+        self._services = self._make_services(engine, state, pair.public)
         self.public_key = pair.public
         self.port = 0
         """Of the control socket, once it is bound."""
@@ -167,6 +145,31 @@ class Service:
                 config.web, engine, self._services.inventory, state / "web", runtime.with_name("web")
             )
         self._runtime = RuntimeServer(runtime, self._status, self._follower.refresh_accounts)
+
+    def _make_services(self, engine: Engine, state: Path, public_key: bytes) -> Services:
+        config = self._config
+        counters: Counter[str] = Counter()
+        tickets = Tickets()
+        pipes = Pipes(lambda: self._config.lease)
+        consoles = Consoles(engine)
+        return Services(
+            config=config,
+            engine=engine,
+            images=make_images(config, engine, config.cache_directory or state / "images"),
+            accounts=Accounts(engine),
+            inventory=Inventory(),
+            tickets=tickets,
+            channels=ChannelServer(
+                tickets, logging.getLogger("tflocation.channels"), counters, pipes.connect
+            ),
+            pipes=pipes,
+            consoles=consoles,
+            outputs=Outputs(consoles),
+            public_key=public_key,
+            channel_port=config.channel_listen.port,
+            counters=counters,
+            tell=self._tell,
+        )
 
     async def run(self) -> None:
         """Serve until `stop`. Raises StartError, and EngineError where the engine is unusable."""

@@ -34,6 +34,22 @@ class Account:
     addresses: tuple[Address, ...]
 
 
+class KeyView:
+    """The account's public key, as programs written for 20ft ask for it."""
+
+    def __init__(self, public: bytes) -> None:
+        self._public = public
+
+    @property
+    def public(self) -> bytes:
+        """Base64 of the 32 bytes."""
+        return base64.b64encode(self._public)
+
+    def public_binary(self) -> bytes:
+        """Give the 32 bytes."""
+        return self._public
+
+
 def directory() -> "Path":
     """Give the directory of the user who runs this: `~/.20ft`."""
     from pathlib import Path

@@ -5,7 +5,6 @@ longer. After the lease the location has destroyed what the session held, so the
 every call raises `Disconnected`.
 """
 
-import base64
 import logging
 import os
 import threading
@@ -22,7 +21,7 @@ from tfd.protocol.drivers.memory import Thrift
 from tfd.protocol.drivers.transport import Keys
 from tfd.protocol.errors import Code
 from tfd.protocol.events import Welcome
-from tfnz.account import Account
+from tfnz.account import Account, KeyView
 from tfnz.callbacks import Callbacks
 from tfnz.linklog import LinkLog
 from tfnz.waiting import Waiting
@@ -81,22 +80,6 @@ class Owner(Protocol):
 
     def callback_failed(self, error: BaseException) -> None:
         """Know that a callback of user code raised this; it was logged."""
-
-
-class KeyView:
-    """The account's public key, as programs written for 20ft ask for it."""
-
-    def __init__(self, public: bytes) -> None:
-        self._public = public
-
-    @property
-    def public(self) -> bytes:
-        """Base64 of the 32 bytes."""
-        return base64.b64encode(self._public)
-
-    def public_binary(self) -> bytes:
-        """Give the 32 bytes."""
-        return self._public
 
 
 class Connection:

@@ -91,7 +91,7 @@ def instance_body(
         "security.privileged": "false",
         "security.nesting": "false",
         guest_api: "false",
-        "limits.processes": str(spec.processes or DEFAULT_PROCESSES),
+        **_limits(spec),
         "raw.lxc": raw_config(place.gateway, address, terminals=1 if spec.terminal else 0),
         MADE: "creating" if spec.files else "made",
         MAKER: place.maker,
@@ -111,11 +111,29 @@ def instance_body(
     }
     if spec.tag is not None:
         config[_TAG] = spec.tag
+    return {
+        "name": name,
+        "type": "container",
+        "source": {"type": "image", "fingerprint": fingerprint},
+        "profiles": [],
+        "config": config,
+        "devices": _devices(spec, address, place),
+    }
+
+
+def _limits(spec: ContainerSpec) -> dict[str, str]:
+    """Give what it may use of the machine."""
+    limits = {"limits.processes": str(spec.processes or DEFAULT_PROCESSES)}
     if spec.memory is not None:
-        config |= {"limits.memory": str(spec.memory), "limits.memory.swap": "false"}
+        limits |= {"limits.memory": str(spec.memory), "limits.memory.swap": "false"}
     if spec.cpus is not None:
-        config["limits.cpu.allowance"] = f"{max(1, round(spec.cpus * _CPU_PERIOD))}ms/{_CPU_PERIOD}ms"
-    devices: dict[str, dict[str, str]] = {
+        limits["limits.cpu.allowance"] = f"{max(1, round(spec.cpus * _CPU_PERIOD))}ms/{_CPU_PERIOD}ms"
+    return limits
+
+
+def _devices(spec: ContainerSpec, address: IPv4Address, place: Place) -> dict[str, dict[str, str]]:
+    """Give its disks and its network interface."""
+    devices = {
         "root": {"type": "disk", "path": "/", "pool": place.pool},
         "eth0": interface_device(place.bridge, place.gateway, address),
     }
@@ -123,14 +141,7 @@ def instance_body(
         _check_mount(mount)
         source = volume_id(spec.account, volume)
         devices[f"volume{number}"] = {"type": "disk", "pool": place.pool, "source": source, "path": mount}
-    return {
-        "name": name,
-        "type": "container",
-        "source": {"type": "image", "fingerprint": fingerprint},
-        "profiles": [],
-        "config": config,
-        "devices": devices,
-    }
+    return devices
 
 
 def waits(spec: ContainerSpec) -> bool:
