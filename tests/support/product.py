@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -169,6 +170,18 @@ class Location(Service):
         """Put an image archive into the location under a name."""
         done = self.command("--config", self.config, "image", "add", archive, name, limit=300)
         assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def serving(location: Location, images: Mapping[str, Path]) -> Iterator[Location]:
+    """Start a location, put these archives into it by their images' names, and stop it afterwards."""
+    location.start()
+    try:
+        for name, archive in images.items():
+            location.add_image(archive, name)
+        yield location
+    finally:
+        location.stop()
 
 
 class Daemon(Service):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.dataplane import Location, backend, receive_exactly
+from tests.support.dataplane import Location, backend, echo, receive_exactly
 from tests.support.location_peer import LocationPeer
-from tests.support.product import Daemon
+from tests.support.product import Daemon, free_port
 from tests.support.service_manager import ServiceManager, service_manager
 from tests.support.waiting import wait_for
 
@@ -39,6 +39,13 @@ class Stage:
         """Start the daemon and wait until it serves."""
         self.daemon.start()
         self.daemon.wait_ready()
+
+    def serve_echo(self) -> int:
+        """Start the daemon with one listener, behind which an echo answers, and give its port."""
+        port = free_port()
+        self.configure(table(port, self.backend(echo)))
+        self.start()
+        return port
 
     def leave(self) -> None:
         """End the daemon as `systemctl restart` does, and wait until it has ended."""

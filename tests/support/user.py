@@ -96,3 +96,16 @@ class User:
             return subprocess.Popen(
                 command, env=self.environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
+
+
+def said(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str, str]:
+    """The exit code, stdout and stderr."""
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def failed(done: subprocess.CompletedProcess[bytes]) -> str:
+    """The one line on stderr of a command that failed."""
+    code, output, errors = said(done)
+    assert (code, output) == (1, ""), errors
+    (line,) = errors.strip().split("\n")
+    return line

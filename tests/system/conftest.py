@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import peer_image
 from tests.support.engine import private_engine
-from tests.support.product import Daemon, Location
+from tests.support.product import Daemon, Location, serving
 from tests.support.small_box import OUTSIDE, up
 from tflocation.development import PrivateEngine
 
@@ -33,13 +33,9 @@ def location(
     tmp_path_factory: pytest.TempPathFactory, engine: PrivateEngine, peer_archive: Path
 ) -> Iterator[Location]:
     """A tflocation on the private engine, which has the image `peer`."""
-    running = Location(tmp_path_factory.mktemp("location"), engine)
-    running.start()
-    try:
-        running.add_image(peer_archive, "peer")
-        yield running
-    finally:
-        running.stop()
+    location = Location(tmp_path_factory.mktemp("location"), engine)
+    with serving(location, {"peer": peer_archive}):
+        yield location
 
 
 @pytest.fixture
@@ -64,14 +60,9 @@ def strong(
     directory = tmp_path_factory.mktemp("strong")
     extra = 'lease = "5s"\n'
     with_box = Location(directory, engine, address=OUTSIDE, listen="0.0.0.0", extra=extra)
-    with_box.start()
-    try:
-        for name in ("nginx", "image", "dev1mageuu1d", "prod1mageuu1d"):
-            with_box.add_image(nginx_archive, name)
-        with_box.add_image(postgres_archive, "postgres")
+    images = dict.fromkeys(("nginx", "image", "dev1mageuu1d", "prod1mageuu1d"), nginx_archive)
+    with serving(with_box, {**images, "postgres": postgres_archive}):
         yield with_box
-    finally:
-        with_box.stop()
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +70,9 @@ def home(
     tmp_path_factory: pytest.TempPathFactory, engine: PrivateEngine, nginx_archive: Path
 ) -> Iterator[Location]:
     """A location that a booted machine reaches over a cable, with the image `nginx`."""
-    running = Location(tmp_path_factory.mktemp("home"), engine, address=OUTSIDE, listen="0.0.0.0")
-    running.start()
-    try:
-        running.add_image(nginx_archive, "nginx")
-        yield running
-    finally:
-        running.stop()
+    location = Location(tmp_path_factory.mktemp("home"), engine, address=OUTSIDE, listen="0.0.0.0")
+    with serving(location, {"nginx": nginx_archive}):
+        yield location
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support import peer
-from tests.support.product import Daemon, Location, free_port
+from tests.support.product import Daemon, Location, free_port, serving
 from tests.support.waiting import wait_for
 from tflocation.development import PrivateEngine
 
@@ -36,13 +36,9 @@ def small_location(
     """A tflocation that gives little to each account."""
     limits = '[limits]\ncontainers = 3\nmemory = "1 GiB"\ncontainer_memory = "128 MiB"\n'
     limits += 'volumes = "300 MiB"\nvolume_size = "200 MiB"\n'
-    running = Location(tmp_path_factory.mktemp("small"), small_engine, extra=limits)
-    running.start()
-    try:
-        running.add_image(peer_archive, "peer")
-        yield running
-    finally:
-        running.stop()
+    location = Location(tmp_path_factory.mktemp("small"), small_engine, extra=limits)
+    with serving(location, {"peer": peer_archive}):
+        yield location
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import engine_view, peer
 from tests.support.namespace import Direction, Namespace, namespace
-from tests.support.product import Daemon, Location
+from tests.support.product import Daemon, Location, serving
 from tests.support.waiting import wait_for
 from tflocation.development import PrivateEngine
 
@@ -32,13 +32,9 @@ def far_location(
     tmp_path_factory: pytest.TempPathFactory, engine: PrivateEngine, peer_archive: Path, cable: Namespace
 ) -> Iterator[Location]:
     """A tflocation at the other end of the cable."""
-    running = Location(tmp_path_factory.mktemp("far"), engine, address=cable.outside)
-    running.start()
-    try:
-        running.add_image(peer_archive, "peer")
-        yield running
-    finally:
-        running.stop()
+    location = Location(tmp_path_factory.mktemp("far"), engine, address=cable.outside)
+    with serving(location, {"peer": peer_archive}):
+        yield location
 
 
 @pytest.fixture(scope="module")

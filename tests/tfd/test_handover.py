@@ -204,9 +204,7 @@ def test_a_connection_outlives_its_listener(stage: Stage) -> None:
 
 def test_the_counts_go_along(stage: Stage) -> None:
     """A listener counts on: accepted connections, bytes, and those that are open."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     with connect(port) as first, connect(port) as second:
         for connection in (first, second):
             connection.sendall(b"12345")
@@ -222,9 +220,7 @@ def test_the_counts_go_along(stage: Stage) -> None:
 
 def test_who_connects_in_between_is_served_by_the_next(stage: Stage) -> None:
     """While no process is there, clients queue."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     stage.leave()
     with connect(port) as connection:
         connection.sendall(b"early")
@@ -266,9 +262,7 @@ def test_a_unix_socket_goes_along_with_its_connections(stage: Stage, tmp_path: P
 
 def test_no_key_and_no_content_is_in_the_log_and_nothing_is_on_disk(stage: Stage) -> None:
     """The state lives in memory that has no name, and is forgotten once it was taken."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     with connect(port) as connection:
         connection.sendall(b"a secret word")
         assert receive_exactly(connection, 13) == b"a secret word"
@@ -284,10 +278,8 @@ def test_no_key_and_no_content_is_in_the_log_and_nothing_is_on_disk(stage: Stage
 
 def test_without_a_store_a_restart_is_an_ordinary_stop(stage: Stage) -> None:
     """Under another init it is said once, and connections get their few seconds."""
-    port = free_port()
     stage.daemon.prefix = ["env", "-u", "NOTIFY_SOCKET"]
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     with connect(port) as connection:
         connection.sendall(b"a")
         assert receive_exactly(connection, 1) == b"a"
@@ -304,9 +296,7 @@ def test_files_that_an_upgrade_put_below_it_play_no_part(stage: Stage, tmp_path:
     ours = Path(tfd.__file__).parent
     shutil.copytree(ours, files)
     stage.daemon.prefix = ["env", f"--chdir={files.parent}", *stage.manager.prefix()]
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     with connect(port) as client:
         client.sendall(b"before")
         assert receive_exactly(client, 6) == b"before"
@@ -353,9 +343,7 @@ def test_restarts_at_many_points_of_a_transfer_change_nothing(stage: Stage) -> N
 
 def test_a_thousand_connections_go_along(stage: Stage) -> None:
     """Each of them still answers."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     connections = opened(stage, port, 1000)
     stage.restart()
     for connection in connections:

@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.support.dataplane import echo, is_reset, receive_exactly
-from tests.support.product import free_port
-from tests.support.stage import WAIT, Stage, opened, table
+from tests.support.dataplane import is_reset, receive_exactly
+from tests.support.stage import WAIT, Stage, opened
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -12,9 +11,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_state_of_another_schema_keeps_the_listeners_and_tells_each_loss(stage: Stage) -> None:
     """What cannot be read is reset with a line for each client, and the next client is served."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     connections = opened(stage, port, 3)
     stage.leave()
     stage.manager.change("handover-state", lambda state: state.replace(b" 1\n", b" 99\n", 1))
@@ -29,9 +26,7 @@ def test_a_state_of_another_schema_keeps_the_listeners_and_tells_each_loss(stage
 
 def test_a_state_cut_short_ends_what_is_missing_alone(stage: Stage) -> None:
     """The connections before the cut go on, the others are reset, and the start succeeds."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     connections = opened(stage, port, 4)
     stage.leave()
     stage.manager.change("handover-state", lambda state: state[: len(state) * 2 // 3])
@@ -53,9 +48,7 @@ def test_a_state_cut_short_ends_what_is_missing_alone(stage: Stage) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_damaged_state_never_hinders_the_start(stage: Stage, seed: int) -> None:
     """Whatever bytes are in it, the listeners serve, and no process ends."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     opened(stage, port, 2)
     stage.leave()
 
@@ -76,9 +69,7 @@ def test_a_damaged_state_never_hinders_the_start(stage: Stage, seed: int) -> Non
 @pytest.mark.parametrize("name", ["handover-state", "handover-sockets"])
 def test_half_of_it_is_nothing(stage: Stage, name: str) -> None:
     """Sockets without their state are reset, a state without sockets is told; new clients are served."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     (connection,) = opened(stage, port, 1)
     stage.leave()
     stage.manager.drop(name)
@@ -91,9 +82,7 @@ def test_half_of_it_is_nothing(stage: Stage, name: str) -> None:
 
 def test_a_state_that_nobody_takes_ends_connections_by_a_reset(stage: Stage) -> None:
     """No client ever takes a lost hand-over for the end of what was said."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     (connection,) = opened(stage, port, 1)
     stage.leave()
     for name in ("handover-state", "handover-sockets"):
@@ -104,9 +93,7 @@ def test_a_state_that_nobody_takes_ends_connections_by_a_reset(stage: Stage) -> 
 
 def test_a_process_that_dies_in_between_takes_nobody_along_twice(stage: Stage) -> None:
     """Killed after it took over, the next one serves new clients; the former connections are reset."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     (connection,) = opened(stage, port, 1)
     stage.restart()
     wait_for(lambda: stage.lines("taken over"), WAIT, "the second process")

@@ -4,9 +4,8 @@ import signal
 
 import pytest
 
-from tests.support.dataplane import echo, receive_exactly
-from tests.support.product import free_port
-from tests.support.stage import WAIT, Stage, connect, opened, table
+from tests.support.dataplane import receive_exactly
+from tests.support.stage import WAIT, Stage, connect, opened
 from tests.support.waiting import wait_for
 from tfd.protocol.errors import Code, CommandError
 
@@ -15,9 +14,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_restart_right_before_a_stop_signal_is_a_restart(stage: Stage) -> None:
     """Systemd's SIGTERM may come at the same moment as the unit's SIGUSR2; the connection lives."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     with connect(port) as connection:
         connection.sendall(b"a")
         assert receive_exactly(connection, 1) == b"a"
@@ -35,9 +32,7 @@ def test_a_restart_right_before_a_stop_signal_is_a_restart(stage: Stage) -> None
 
 def test_a_stop_signal_of_systemd_alone_leaves_connections(stage: Stage) -> None:
     """While it reloads, systemd runs no ExecStop=: a SIGTERM may mean a restart and is taken for one."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     (connection,) = opened(stage, port, 1)
     stage.daemon.signal(signal.SIGHUP)
     assert stage.daemon.stop() == 0
@@ -49,9 +44,7 @@ def test_a_stop_signal_of_systemd_alone_leaves_connections(stage: Stage) -> None
 
 def test_a_stop_signal_before_it_is_ready_leaves_connections_too(stage: Stage) -> None:
     """While it starts, systemd runs no ExecStop=: a SIGTERM may mean a restart and is taken for one."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     (connection,) = opened(stage, port, 1)
     stage.leave()
     stage.peer.fail["container.list"] = CommandError(Code.ENGINE, "not now")
@@ -66,9 +59,7 @@ def test_a_stop_signal_before_it_is_ready_leaves_connections_too(stage: Stage) -
 
 def test_a_stop_still_ends_connections(stage: Stage) -> None:
     """SIGINT: what is open gets its few seconds and is then reset; nothing is left for anybody."""
-    port = free_port()
-    stage.configure(table(port, stage.backend(echo)))
-    stage.start()
+    port = stage.serve_echo()
     with connect(port) as connection:
         connection.sendall(b"a")
         assert receive_exactly(connection, 1) == b"a"

@@ -197,3 +197,17 @@ def again(location: Location, sessions: list[Holder], pipes: list[PipeClient]) -
         return sessions[-1]
 
     return again
+
+
+@pytest.fixture(scope="module")
+def ann(join: Callable[[], Holder]) -> Holder:
+    """A session."""
+    return join()
+
+
+@pytest.fixture(scope="module")
+def container(ann: Holder) -> Iterator[dict[str, Any]]:
+    """A container that waits."""
+    made = ann.create()
+    yield made
+    ann.call("container.destroy", id=made["id"])

@@ -1,7 +1,6 @@
 """Files of containers, over pipes, on a real engine."""
 
 import os
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
@@ -12,20 +11,6 @@ from tests.tflocation.sessions.conftest import Holder
 from tfd.protocol.pipe import Kind
 
 pytestmark = [pytest.mark.engine, pytest.mark.root]
-
-
-@pytest.fixture(scope="module")
-def ann(join: Callable[[], Holder]) -> Holder:
-    """A session."""
-    return join()
-
-
-@pytest.fixture(scope="module")
-def container(ann: Holder) -> Iterator[dict[str, Any]]:
-    """A container that waits."""
-    made = ann.create()
-    yield made
-    ann.call("container.destroy", id=made["id"])
 
 
 def infos(pipe: PipeClient) -> list[dict[str, Any]]:

@@ -20,12 +20,6 @@ ECHO = ("sh", "-c", _ECHO)
 
 
 @pytest.fixture(scope="module")
-def ann(join: Callable[[], Holder]) -> Holder:
-    """A session."""
-    return join()
-
-
-@pytest.fixture(scope="module")
 def observer(ann: Holder, again: Callable[[Holder], Holder]) -> Holder:
     """Another session of the same account."""
     return again(ann)

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,20 +20,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.root]
 
 LIMIT = 30.0
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def ann(join: Callable[[], Holder]) -> Holder:
-    """A session."""
-    return join()
-
-
-@pytest.fixture(scope="module")
-def container(ann: Holder) -> Iterator[dict[str, Any]]:
-    """A container that waits."""
-    made = ann.create()
-    yield made
-    ann.call("container.destroy", id=made["id"])
 
 
 def test_output_input_and_exit_code(ann: Holder, container: dict[str, Any]) -> None:

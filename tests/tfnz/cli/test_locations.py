@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.user import User
+from tests.support.user import User, said
 
 STORE = """
 import sys
@@ -23,11 +23,6 @@ def user(tmp_path: Path) -> User:
     person = User(tmp_path / "home")
     person.python(STORE, "home.example.net", "attic", "home2").check_returncode()
     return person
-
-
-def said(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str, str]:
-    """The exit code, stdout and stderr."""
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 @pytest.mark.covers("tflocations list", "tflocations select")

@@ -3,31 +3,17 @@
 import json
 import re
 import signal
-import subprocess
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tests.support.product import Location
-from tests.support.user import LIMIT, User
+from tests.support.user import LIMIT, User, failed, said
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.engine
 UUID = r"[2-9A-HJ-NP-Za-km-z]{22}"
-
-
-def said(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str, str]:
-    """The exit code, stdout and stderr."""
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-def failed(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The one line on stderr of a command that failed."""
-    code, output, errors = said(done)
-    assert (code, output) == (1, ""), errors
-    (line,) = errors.strip().split("\n")
-    return line
 
 
 @pytest.fixture(scope="module")

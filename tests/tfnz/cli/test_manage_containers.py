@@ -5,14 +5,13 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.terminal import Terminal
-from tests.support.user import LIMIT, User
+from tests.support.user import LIMIT, User, failed, said
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.engine
@@ -26,19 +25,6 @@ with Location(quiet=True) as location:
     create = {"name": sys.argv[1], "key": "key", "image": "busybox", "config": config}
     location.connection.call("container.create", create)
 """
-
-
-def said(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str, str]:
-    """The exit code, stdout and stderr."""
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-def failed(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The one line on stderr of a command that failed."""
-    code, output, errors = said(done)
-    assert (code, output) == (1, ""), errors
-    (line,) = errors.strip().split("\n")
-    return line
 
 
 @pytest.fixture(scope="module")

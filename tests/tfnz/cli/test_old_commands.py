@@ -2,22 +2,16 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 
 import pytest
 
 from tests.support.name_server import NameServer
 from tests.support.product import Location
-from tests.support.user import User
+from tests.support.user import User, said
 
 pytestmark = pytest.mark.engine
 UUID = r"[2-9A-HJ-NP-Za-km-z]{22}"
-
-
-def said(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str, str]:
-    """The exit code, stdout and stderr."""
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 @pytest.mark.covers("tfvolumes list", "tfvolumes create", "tfvolumes destroy")
