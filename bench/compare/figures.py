@@ -49,26 +49,34 @@ def _asked(ends: Ends, *arguments: object) -> dict[str, Any]:
     return answer
 
 
+def _spent(ends: Ends, before: float, each: float) -> Values:
+    """Give the processor time of both ends since `before` for each of so many; none without ends."""
+    return {"processor": (ends.processor_seconds() - before) / each} if ends.near else {}
+
+
 def _bulk(direction: str, connections: int) -> Callable[[Program, Ends, float], Values]:
     def measure(_program: Program, ends: Ends, seconds: float) -> Values:
         before = ends.processor_seconds()
         answer = _asked(ends, "bulk", direction, connections, seconds)
-        used = ends.processor_seconds() - before
-        return {"rate": answer["rate"], "processor": used / answer["bytes"] * 1e9}
+        if not answer["bytes"]:
+            raise RuntimeError("nothing came through")
+        return {"rate": answer["rate"], **_spent(ends, before, answer["bytes"] / 1e9)}
 
     return measure
 
 
 def _times(answer: Mapping[str, Any]) -> Values:
-    return {name: answer[name] for name in ("rate", "p50", "p99", "failed", "stuck") if name in answer}
+    lost = answer["failed"] + answer["stuck"]
+    if not answer["count"]:
+        raise RuntimeError(f"no request was answered, {lost:,} failed or hung")
+    return {"rate": answer["rate"], "p50": answer["p50"], "p99": answer["p99"], "lost": lost}
 
 
 def _churn(connections: int) -> Callable[[Program, Ends, float], Values]:
     def measure(_program: Program, ends: Ends, seconds: float) -> Values:
         before = ends.processor_seconds()
         answer = _asked(ends, "churn", connections, seconds)
-        used = ends.processor_seconds() - before
-        return {**_times(answer), "processor": used / max(1, answer["answered"]) * 1e6}
+        return {**_times(answer), **_spent(ends, before, answer["answered"] / 1e6)}
 
     return measure
 
@@ -78,15 +86,12 @@ def _keep(_program: Program, ends: Ends, seconds: float) -> Values:
 
 
 def _ping(_program: Program, ends: Ends, seconds: float) -> Values:
-    answer = _asked(ends, "ping", seconds)
+    answer = _times(_asked(ends, "ping", seconds))
     return {"p50": answer["p50"] * 1e3, "p99": answer["p99"] * 1e3}
 
 
 def _small(ends: Ends, seconds: float) -> float:
-    answer = _asked(ends, "kept", SMALL, seconds, SMALL_PAUSE)
-    if "p99" not in answer:
-        raise RuntimeError("no request was answered")
-    return float(answer["p99"])
+    return _times(_asked(ends, "kept", SMALL, seconds, SMALL_PAUSE))["p99"]
 
 
 def _fair(_program: Program, ends: Ends, seconds: float) -> Values:
@@ -140,7 +145,7 @@ _REQUESTS = (
     Metric("p50", "p50 ms"),
     Metric("p99", "p99 ms"),
 )
-_CHURN = (*_REQUESTS, Metric("processor", "CPU µs each", decimals=0), Metric("stuck", "stuck", decimals=0))
+_CHURN = (*_REQUESTS, Metric("processor", "CPU µs each", decimals=0), Metric("lost", "failed", decimals=0))
 _BESIDE = (Metric("alone", "p99 alone, ms"), Metric("beside", "p99 beside, ms"), Metric("times", "times"))
 
 FIGURES = (

@@ -36,7 +36,7 @@ def table(figure: Figure, programs: Sequence[Program], samples: Iterable[Sample]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     best = [text for metric in figure.metrics if (text := _best(metric, found))]
     if best:
-        lines += ["", f"Beside the best rival: {'; '.join(best)}."]
+        lines += ["", f"The best rivals: {'; '.join(best)}."]
     return [*lines, *failures(mine), ""]
 
 
@@ -108,7 +108,7 @@ def _best(metric: Metric, found: Mapping[Program, Rows]) -> str:
         if program.kind is Kind.OURS
     }
     told = ", ".join(f"{ours} {ratio}" for ours, ratio in ratios.items() if ratio)
-    return f"{metric.title}, {name}: {told}" if told else ""
+    return f"{metric.title} {name} ({told})" if told else ""
 
 
 def disturbances(samples: Sequence[Sample], most: float) -> str:

@@ -135,15 +135,28 @@ static void hear(struct request *request, double warm, double end, double pause)
         ask(request);
 }
 
+/* A connection that has had its first answer: how long its making takes is another figure. */
+static int make_kept(void)
+{
+    char answer[ANSWER];
+    int fd = make_connection();
+    if (send(fd, text, REQUEST, MSG_NOSIGNAL) != REQUEST)
+        die("send");
+    if (recv(fd, answer, sizeof answer, MSG_WAITALL) != ANSWER)
+        die("no first answer on a kept connection");
+    return fd;
+}
+
 void kept(int connections, double seconds, double pause)
 {
     struct request *requests = calloc((size_t)connections, sizeof *requests);
-    double begun = now(), warm = begun + WARM, end = warm + seconds;
     uint64_t stuck = 0;
     queue = epoll_create1(0);
     memset(text, KEPT, sizeof text);
+    for (int i = 0; i < connections; i++)
+        requests[i].fd = make_kept();
+    double warm = now() + WARM, end = warm + seconds;
     for (int i = 0; i < connections; i++) {
-        requests[i].fd = make_connection();
         /* Spread over the pause, so that they do not come all at once. */
         requests[i].due = now() + pause * i / connections;
         watch(&requests[i], EPOLLIN, EPOLL_CTL_ADD);

@@ -71,7 +71,7 @@ def test_where_less_is_better_the_ratio_says_so() -> None:
     assert found[-4:-1] == [
         "| ssh | 1.00 | 2.00 worse |",
         "",
-        "Beside the best rival: ms, ssh: tfd 2.00 worse.",
+        "The best rivals: ms ssh (tfd 2.00 worse).",
     ]
 
 
@@ -97,16 +97,16 @@ def test_all_of_ours_are_set_beside_the_best_rival() -> None:
     found = table(FIGURE, (OURS, CURRENT, RIVAL, OTHER, LIMIT), samples(rates))
 
     assert found[5] == "| tfd-pypi | 150 | 0.60 worse |"
-    assert found[-2] == "Beside the best rival: MB/s, ssh: tfd 0.90 worse, tfd-pypi 1.50 better."
+    assert found[-2] == "The best rivals: MB/s ssh (tfd 0.90 worse, tfd-pypi 1.50 better)."
 
 
 def test_a_value_of_nothing_is_no_measure() -> None:
     """Where the best rival has 0 there is no ratio, and so no line about it."""
-    figure = Figure("churn", "New connections", (Metric("stuck", "stuck"),), nothing)
+    figure = Figure("churn", "New connections", (Metric("lost", "failed"),), nothing)
     found = table(
         figure,
         (OURS, RIVAL),
-        [Sample("churn", name, 0, {"stuck": 0.0}, 0.0, 0.0) for name in ("tfd", "ssh")],
+        [Sample("churn", name, 0, {"lost": 0.0}, 0.0, 0.0) for name in ("tfd", "ssh")],
     )
 
     assert found[4:] == ["| tfd | 0.00 | - |", "| ssh | 0.00 | - |", ""]
