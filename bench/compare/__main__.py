@@ -111,7 +111,7 @@ def other(name: str, programs: Sequence[Program], how: Settings) -> list[Sample]
     measures: dict[str, Callable[[], list[Sample]]] = {
         "path": lambda: paths.compare([each for each in programs if each not in LIMITS], how, say, complain),
         "start": lambda: own.start(how, say),
-        "location": lambda: own.location(say),
+        "location": lambda: own.location(how, say),
     }
     try:
         return measures[name]()

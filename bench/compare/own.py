@@ -4,13 +4,15 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 from bench.compare import ours
 from bench.compare.processes import scheduled_seconds
 from bench.compare.programs import Ends, Place, free_port
-from bench.compare.rounds import Sample, Settings, backend
+from bench.compare.rounds import Sample, Settings, backend, measured
+from bench.compare.table import failures
 from tests.support.client import Client
 from tfd.protocol.invite import parse_invite
 
@@ -33,7 +35,6 @@ def start(how: Settings, say: Say) -> list[Sample]:
     By default READY=1 waits for a second good answer of the container, half a second after the first one;
     what tfd takes itself is what it takes where one is enough.
     """
-    rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(prefix="tfd-bench-") as name, ExitStack() as stack:
         directory = Path(name)
         port = stack.enter_context(backend(directory))
@@ -41,23 +42,30 @@ def start(how: Settings, say: Say) -> list[Sample]:
         ours.start_location(location)
         ours.configure(location)
         _ready(location, ours.RISE)  # which creates the container
-        for _ in range(2 * how.rounds):
-            ready, processor = _ready(location, 1)
-            default, _ = _ready(location, ours.RISE)
-            imports, compute = ours.import_seconds("tfd.daemon")
-            rows.append(
-                {
-                    "ready": ready,
-                    "ready processor": processor,
-                    "ready by default": default,
-                    "imports": imports,
-                    "imports processor": compute,
-                }
-            )
+        samples = [
+            measured("start", "tfd", number, how.tries, lambda: _start(location))
+            for number in range(2 * how.rounds)
+        ]
+    rows = [sample.values for sample in samples if sample.values]
     say("### tfd's start, ms (`start`)\n")
-    say("| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|")
-    say("| " + " | ".join(_shown([1e3 * row[key] for row in rows]) for key in rows[0]) + " |\n")
-    return [Sample("start", "tfd", number, row, 0.0, 0.0) for number, row in enumerate(rows)]
+    if rows:
+        say("| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|")
+        say("| " + " | ".join(_shown([1e3 * row[key] for row in rows]) for key in rows[0]) + " |")
+    say("\n".join([*failures(samples), ""]))
+    return samples
+
+
+def _start(location: Ends) -> dict[str, float]:
+    ready, processor = _ready(location, 1)
+    default, _ = _ready(location, ours.RISE)
+    imports, compute = ours.import_seconds("tfd.daemon")
+    return {
+        "ready": ready,
+        "ready processor": processor,
+        "ready by default": default,
+        "imports": imports,
+        "imports processor": compute,
+    }
 
 
 def _ready(location: Ends, rise: int) -> tuple[float, float]:
@@ -69,26 +77,37 @@ def _ready(location: Ends, rise: int) -> tuple[float, float]:
         return seconds, scheduled_seconds(ends.near)
 
 
-def location(say: Say) -> list[Sample]:
+def location(how: Settings, say: Say) -> list[Sample]:
     """Measure listings of few and of many containers, and tickets."""
-    samples = []
+    samples = [
+        measured(f"location {containers}", "tflocation", 0, how.tries, partial(_location, containers))
+        for containers in (FEW, MANY)
+    ]
     say("### tflocation (`location`)\n")
-    say("| containers | listed, ms | µs for each | tickets/s |\n|---|---|---|---|")
-    for containers in (FEW, MANY):
-        with tempfile.TemporaryDirectory(prefix="tfd-bench-") as name, ExitStack() as stack:
-            place = Place(Path(name), free_port(), free_port(), free_port())
-            (line,) = ours.start_location(Ends(place, stack), containers)
-            invite = parse_invite(line)
-            client = stack.enter_context(Client(invite.port, invite.public))
-            client.open().call("join", token=invite.token)
-            listed = [1e3 * _list(client, containers) for _ in range(CALLS)]
-            rate = _tickets(client)
-        each = median(listed) / containers * 1e3
-        say(f"| {containers:,} | {_shown(listed)} | {each:.1f} | {rate:,.0f} |")
-        values = {"listed": median(listed), "tickets": rate}
-        samples.append(Sample(f"location {containers}", "tflocation", 0, values, 0.0, 0.0))
-    say("")
+    say("| containers | listed, ms | longest, ms | µs for each | tickets/s |\n|---|---|---|---|---|")
+    for values in (sample.values for sample in samples if sample.values):
+        count, listed, longest = values["containers"], values["listed"], values["longest"]
+        each, tickets = listed / count * 1e3, values["tickets"]
+        say(f"| {count:,} | {listed:.1f} | {longest:.1f} | {each:.1f} | {tickets:,.0f} |")
+    say("\n".join([*failures(samples), ""]))
     return samples
+
+
+def _location(containers: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="tfd-bench-") as name, ExitStack() as stack:
+        place = Place(Path(name), free_port(), free_port(), free_port())
+        (line,) = ours.start_location(Ends(place, stack), containers)
+        invite = parse_invite(line)
+        client = stack.enter_context(Client(invite.port, invite.public))
+        client.open().call("join", token=invite.token)
+        listed = [1e3 * _list(client, containers) for _ in range(CALLS)]
+        tickets = _tickets(client)
+    return {
+        "containers": containers,
+        "listed": median(listed),
+        "longest": max(listed),
+        "tickets": tickets,
+    }
 
 
 def _list(client: Client, expected: int) -> float:
