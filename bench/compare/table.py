@@ -45,9 +45,10 @@ def failures(samples: Iterable[Sample]) -> list[str]:
     failed = [sample for sample in samples if sample.failure]
     lines = [""] if failed else []
     for name in dict.fromkeys(sample.program for sample in failed):
-        reasons = {sample.failure: sample.round for sample in failed if sample.program == name}
-        told = "; ".join(f"round {number + 1}: {reason}" for reason, number in reasons.items())
-        lines.append(f"- {name} could not be measured, {told}")
+        theirs = [sample for sample in failed if sample.program == name]
+        for reason in dict.fromkeys(sample.failure for sample in theirs):
+            rounds = ", ".join(str(sample.round + 1) for sample in theirs if sample.failure == reason)
+            lines.append(f"- {name} could not be measured in round {rounds}: {reason}")
     return lines
 
 

@@ -121,13 +121,14 @@ def test_what_failed_says_so_below_the_table() -> None:
             *samples({"tfd": [4.0, 6.0], "ssh": [2.0]}),
             Sample("down", "ssh", 1, {}, 0.0, 0.0, "not over after 120 s"),
             Sample("down", "stunnel", 0, {}, 0.0, 0.0, "not started"),
+            Sample("down", "stunnel", 1, {}, 0.0, 0.0, "not started"),
         ],
     )
 
     assert found[5:7] == ["| ssh | 2 | 2.00 better |", "| stunnel | - | - |"]
     assert found[-3:-1] == [
-        "- ssh could not be measured, round 2: not over after 120 s",
-        "- stunnel could not be measured, round 1: not started",
+        "- ssh could not be measured in round 2: not over after 120 s",
+        "- stunnel could not be measured in round 1, 2: not started",
     ]
 
 
