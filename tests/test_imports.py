@@ -1,7 +1,7 @@
 """Which part may import what: read from the source of every module, imports within functions included."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,19 @@ EXEMPT = {
 
 HEAVY = ("asyncio", "dataclasses", "inspect", "ssl")
 """What the daemon must not have loaded; dataclasses imports inspect."""
+
+SPARED = (
+    *HEAVY,
+    "argparse",
+    "datetime",
+    "hashlib",
+    "ipaddress",
+    "logging",
+    "pathlib",
+    "subprocess",
+    "urllib",
+)
+"""What the idle daemon must not have loaded for itself, though other parts of tfd may import it."""
 
 LATE = {
     # For the functions of the standard library that are asked about a dataclass of ours.
@@ -143,6 +156,45 @@ def test_the_daemon_stays_small() -> None:
     ]
 
     assert heavy == []
+
+
+def imported_at_once(statements: Iterable[ast.stmt]) -> Iterator[str]:
+    """Give what a module imports when it is imported itself, as dotted names."""
+    for statement in statements:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names)
+        elif isinstance(statement, ast.ImportFrom):
+            assert statement.module is not None
+            yield statement.module
+            yield from (f"{statement.module}.{alias.name}" for alias in statement.names)
+        elif isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+            yield from imported_at_once(statement.orelse)
+        elif not isinstance(statement, ast.FunctionDef):
+            inner = (one for one in ast.iter_child_nodes(statement) if isinstance(one, ast.stmt))
+            yield from imported_at_once(inner)
+
+
+def loaded_with(*modules: str) -> set[str]:
+    """Give what is loaded with modules of ours: of others what ours import, not what these import."""
+    found: set[str] = set()
+    todo = list(modules)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            if name in IMPORTS:
+                path = ROOT.joinpath(*name.split("."))
+                path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+                todo += imported_at_once(ast.parse(path.read_text()).body)
+    return found
+
+
+def test_the_idle_daemon_has_loaded_nothing_that_it_can_do_without() -> None:
+    """It keeps to 17 MB: what else it needs is imported when that is asked for."""
+    loaded = loaded_with("tfd.__main__", "tfd.cli", "tfd.daemon", "tfd.config.reader")
+
+    assert {"tfd.proxy", "tfd.protocol.relay", "zmq", "socket", "os"} <= loaded
+    assert {name for name in loaded if within(name, *SPARED)} == set()
 
 
 def pure_imports() -> Iterator[tuple[str, str]]:

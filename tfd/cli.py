@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def _do(options: argparse.Namespace) -> int:
 def _serve(config: str) -> int:
     from tfd import daemon
 
-    return daemon.run(Path(config))
+    return daemon.run(config)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import zmq
@@ -52,7 +51,7 @@ READY: Final = "ready: every listener is bound, every declared container had its
 NOT_JOINED: Final = "no location joined yet: run `tfd join INVITE`"
 
 
-def run(config_path: Path) -> int:
+def run(config_path: str) -> int:
     """Run the daemon until a signal stops it; give the exit code."""
     inherited = take_inherited()
     try:
@@ -77,7 +76,7 @@ class Daemon:
     Raises BindError or StatusError where a local socket cannot be made; nothing is left open then.
     """
 
-    def __init__(self, config_path: Path, config: Config, log: Log, inherited: Inherited) -> None:
+    def __init__(self, config_path: str, config: Config, log: Log, inherited: Inherited) -> None:
         self._path = config_path
         self._config = config
         self._log = log
@@ -142,7 +141,7 @@ class Daemon:
         self._log.event(
             logged.STARTED,
             f"tfd {__version__} started with {self._path}: {document.declared(config)}",
-            config=str(self._path),
+            config=self._path,
             environment=config.daemon.environment,
             containers=len(config.containers),
             listeners=len(config.listeners),
@@ -236,7 +235,7 @@ class Daemon:
         joined = self._conductor.locations
         for name in joined:
             # A file that was damaged, or opened to others, meanwhile is complained of; its session is good.
-            if name not in accounts and account_path(name, state_directory()).exists():
+            if name not in accounts and os.path.exists(account_path(name, state_directory())):
                 accounts[name] = self._accounts[name]
         for name in [name for name in joined if accounts.get(name) != self._accounts[name]]:
             self._leave(name)
@@ -308,7 +307,7 @@ class Daemon:
             "environment": self._config.daemon.environment,
             "pid": os.getpid(),
             "uptime": round(now - self._started, 1),
-            "config": str(self._path),
+            "config": self._path,
             "ready": self._was_ready,
             "stopping": self._stopping,
             "summary": document.summary(reports, joined),
@@ -390,7 +389,7 @@ def _tell(log: Log, error: TfdError) -> None:
         log.event("error", line)
 
 
-def _load(path: Path) -> Config:
+def _load(path: str) -> Config:
     """Read the configuration. Raises ConfigErrors."""
     from tfd.config.reader import load
 

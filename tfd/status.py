@@ -8,7 +8,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Final
 
@@ -34,9 +34,9 @@ class StatusError(TfdError):
     """The status socket cannot be made, or no daemon answers on it."""
 
 
-def socket_path() -> Path:
+def socket_path() -> str:
     """Give the path of the status socket: in $RUNTIME_DIRECTORY (systemd.exec(5)), else in /run/tfd."""
-    return Path(os.environ.get("RUNTIME_DIRECTORY", "/run/tfd").partition(":")[0]) / "status.sock"
+    return os.path.join(os.environ.get("RUNTIME_DIRECTORY", "/run/tfd").partition(":")[0], "status.sock")
 
 
 class StatusServer:
@@ -56,16 +56,16 @@ class StatusServer:
     def __init__(
         self,
         loop: Loop,
-        path: Path,
+        path: str | os.PathLike[str],
         answers: Mapping[str, Callable[[], str]],
         later: Mapping[str, Answering] = MappingProxyType({}),
     ) -> None:
         self._loop = loop
-        self._path = path
+        self._path = os.fspath(path)
         self._answers = answers
         self._later = later
         self._clients: dict[int, _Client] = {}
-        self._socket = _listening(path)
+        self._socket = _listening(self._path)
         loop.register(self._socket.fileno(), select.EPOLLIN, self._accept)
 
     def close(self) -> None:
@@ -74,7 +74,8 @@ class StatusServer:
             client.close()
         self._loop.unregister(self._socket.fileno())
         self._socket.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
 
     def _accept(self, _events: int) -> None:
         try:
@@ -160,18 +161,19 @@ class _Client:
             self.close()
 
 
-def _listening(path: Path) -> socket.socket:
+def _listening(path: str) -> socket.socket:
+    directory = os.path.dirname(path) or "."
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
     except OSError as error:
-        raise StatusError(f"{path.parent}: cannot be made: {error.strerror}") from error
+        raise StatusError(f"{directory}: cannot be made: {error.strerror}") from error
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     listener.setblocking(False)
     # bind(2) makes the file with the mask of this moment; a chmod afterwards would come too late.
     mask = os.umask(0o177)
     try:
         _remove_stale(path)
-        listener.bind(str(path))
+        listener.bind(path)
         listener.listen(MAX_CLIENTS)
     except OSError as error:
         listener.close()
@@ -184,33 +186,34 @@ def _listening(path: Path) -> socket.socket:
     return listener
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_stale(path: str) -> None:
     """Remove the socket of a daemon that was killed; raise StatusError where one still listens."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
-            probe.connect(str(path))
+            probe.connect(path)
         except FileNotFoundError:
             return
         except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
             return
         except BlockingIOError:
             pass
     raise StatusError(f"{path}: another tfd runs here: stop it, or set $RUNTIME_DIRECTORY")
 
 
-def ask(question: str, path: Path | None = None) -> str:
+def ask(question: str, path: str | os.PathLike[str] | None = None) -> str:
     """Ask the running daemon and give its answer, one line of JSON.
 
     Raises StatusError: no daemon runs, it may not be asked by this user, or it does not answer in time.
     """
-    path = path or socket_path()
+    path = os.fspath(path or socket_path())
     answer = bytearray()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(CLIENT_LIMIT)
         try:
-            connection.connect(str(path))
+            connection.connect(path)
             connection.sendall(question.encode() + b"\n")
             while len(answer) < MAX_ANSWER and (data := connection.recv(1 << 16)):
                 answer += data

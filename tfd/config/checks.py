@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import posixpath
 from typing import TYPE_CHECKING
 
 from tfd.config.problems import key_text, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from tfd.config.model import Container, Listener, Metrics
     from tfd.config.problems import KeyPath, Place
@@ -29,9 +29,16 @@ def check_containers(containers: Mapping[str, Container], names: Collection[str]
                 inner.unknown(other, f"{shown(other)}, which is no container", names)
         mounts = {mount for _, mount in container.volumes}
         for path, _ in container.files:
-            if hidden := mounts & {path, *map(str, PurePosixPath(path).parents)}:
+            if hidden := mounts & {path, *_parents(path)}:
                 hint = f"the volume at {min(hidden)} would hide it"
                 place.at("files").at(path).wrong("a file in a volume", "a path outside of volumes", hint)
+
+
+def _parents(path: str) -> Iterator[str]:
+    """Give the directories above an absolute path."""
+    while path != "/":
+        path = posixpath.dirname(path)
+        yield path
 
 
 def check_locations(containers: Mapping[str, Container], known: Collection[str], top: Place) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tfd.config import checks
@@ -16,7 +15,7 @@ from tfd.config.kinds import LocationName, Name
 from tfd.config.lines import Lines
 from tfd.config.model import Config, Container, Daemon, Listener, LocationAddress, Metrics
 from tfd.config.problems import ConfigErrors, Place, Problem, Report, shown
-from tfd.config.sources import file_type, image_stamp
+from tfd.config.sources import file_type, image_stamp, joined
 from tfd.config.table import CONTAINER, DAEMON, LISTENER, LOCATION, METRICS, TOP
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def load(path: str | os.PathLike[str], known_locations: Collection[str] | None =
     nothing else.
     """
     name = os.fspath(path)
-    return parse(_read_bytes(name), name, str(Path(name).absolute().parent), known_locations)
+    return parse(_read_bytes(name), name, os.path.dirname(joined(os.getcwd(), name)), known_locations)
 
 
 def parse(data: bytes, file: str, directory: str, known_locations: Collection[str] | None = None) -> Config:
@@ -64,7 +63,7 @@ def _fail(file: str, line: int | None, found: str, allowed: str, hint: str = "")
 def _read_bytes(file: str) -> bytes:
     allowed = "a TOML file"
     try:
-        mode = Path(file).stat().st_mode
+        mode = os.stat(file).st_mode
         if not stat.S_ISREG(mode):
             _fail(file, None, file_type(mode), allowed)
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

@@ -7,8 +7,7 @@ private key in it never leaves this machine.
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from tfd.protocol.address import Address
 from tfd.protocol.dataclass import dataclass
@@ -23,7 +22,12 @@ from tfd.protocol.keys import (
     write_private,
 )
 
+AnyPath: TypeAlias = str | os.PathLike[str]
+
 SCHEMA: Final = 1
+
+_DIRECTORY: Final = "locations"
+_SUFFIX: Final = ".json"
 
 
 class AccountError(TfdError):
@@ -40,46 +44,51 @@ class Account:
     keys: Keys
 
 
-def state_directory() -> Path:
+def state_directory() -> str:
     """Give the state directory: $STATE_DIRECTORY (systemd.exec(5)), else /var/lib/tfd."""
-    return Path(os.environ.get("STATE_DIRECTORY", "/var/lib/tfd").partition(":")[0])
+    return os.environ.get("STATE_DIRECTORY", "/var/lib/tfd").partition(":")[0] or "."
 
 
-def account_path(name: str, state: Path) -> Path:
+def account_path(name: str, state: AnyPath) -> str:
     """Give the path of a location's account file."""
-    return state / "locations" / f"{name}.json"
+    return os.path.join(state, _DIRECTORY, name + _SUFFIX)
 
 
-def load_accounts(state: Path) -> tuple[dict[str, Account], list[str]]:
+def load_accounts(state: AnyPath) -> tuple[dict[str, Account], list[str]]:
     """Read all accounts; give them by name, and one line for each file that cannot be used."""
     accounts: dict[str, Account] = {}
     problems: list[str] = []
+    directory = os.path.join(state, _DIRECTORY)
     try:
-        paths = sorted((state / "locations").glob("*.json"))
+        files = sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        files = []
     except OSError as error:
-        return {}, [f"{state / 'locations'}: cannot be read: {error.strerror}"]
-    for path in paths:
+        return {}, [f"{directory}: cannot be read: {error.strerror}"]
+    for name in (file.removesuffix(_SUFFIX) for file in files if file.endswith(_SUFFIX)):
         try:
-            accounts[path.stem] = load_account(path)
+            accounts[name] = load_account(account_path(name, state))
         except (AccountError, KeyFileError) as error:
             problems.append(str(error))
     return accounts, problems
 
 
-def load_account(path: Path) -> Account:
+def load_account(path: AnyPath) -> Account:
     """Read one account file. Raises KeyFileError (others may read it, ...) or AccountError (damaged)."""
-    content = read_private(path)
+    content = read_private(os.fspath(path))
     try:
-        return _parse(path.stem, json.loads(content))
+        return _parse(os.path.basename(path).removesuffix(_SUFFIX), json.loads(content))
     except (ValueError, KeyError, TypeError, RecursionError, ProtocolError) as error:
         raise AccountError(
             f"{path}: not an account file ({type(error).__name__}: {error}); remove it and join again"
         ) from None
 
 
-def save_account(account: Account, state: Path) -> None:
+def save_account(account: Account, state: AnyPath) -> None:
     """Store a new account. Raises KeyFileError where it cannot be written."""
-    path = account_path(account.name, state)
+    from pathlib import Path
+
+    path = Path(account_path(account.name, state))
     document = {
         "schema": SCHEMA,
         "account": account.account,
@@ -89,22 +98,22 @@ def save_account(account: Account, state: Path) -> None:
     }
     make_directory(state)
     write_private(path, json.dumps(document, indent=1).encode() + b"\n")
-    owner = state.stat()
+    owner = os.stat(state)
     if os.geteuid() == 0 and owner.st_uid:
         # `tfd join` is run by root; the daemon that must read the file may be run by another user.
         os.chown(path, owner.st_uid, owner.st_gid)
 
 
-def make_directory(state: Path) -> None:
+def make_directory(state: AnyPath) -> None:
     """Make the directory of the account files, for the owner of the state directory alone.
 
     Raises KeyFileError.
     """
-    directory = state / "locations"
+    directory = os.path.join(state, _DIRECTORY)
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.mkdir(mode=0o700, exist_ok=True)
-        owner = state.stat()
+        os.makedirs(state, mode=0o700, exist_ok=True)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        owner = os.stat(state)
         if os.geteuid() == 0 and owner.st_uid:
             os.chown(directory, owner.st_uid, owner.st_gid)
     except OSError as error:

@@ -5,7 +5,6 @@ Archives are opened and files are digested in a thread; what the location has al
 
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from tfd.config.model import Container, FileSource, is_local_image
@@ -156,8 +155,10 @@ def _blob(source: FileSource) -> tuple[str, int, Open]:
     """Digest a file's content. libsodium does it: hashlib would load all of OpenSSL for this."""
     from nacl.bindings import crypto_hash_sha256
 
-    content = source.content if source.path is None else Path(source.path).read_bytes()
-    content = content or b""
+    content = source.content or b""
+    if source.path is not None:
+        with open(source.path, "rb") as file:
+            content = file.read()
     digest = "sha256:" + crypto_hash_sha256(content).hex()
     return digest, len(content), _opener(source)
 
@@ -169,7 +170,7 @@ def _opener(source: FileSource) -> Open:
         return BytesIO(source.content or b"")
 
     def from_disk() -> BinaryIO:
-        return Path(source.path or "").open("rb")
+        return open(source.path or "", "rb")
 
     return from_memory if source.path is None else from_disk
 

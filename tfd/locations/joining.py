@@ -1,7 +1,7 @@
 """`tfd join`: a new account at the location that an invite comes from."""
 
+import os
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 import zmq
@@ -53,7 +53,7 @@ def run(line: str, name: str | None) -> int:
     return 0
 
 
-def join(invite: Invite, name: str | None, state: Path) -> Account:
+def join(invite: Invite, name: str | None, state: str | os.PathLike[str]) -> Account:
     """Make a key pair, prove the invite's token with it, and store the account.
 
     Raises JoinError, or KeyFileError where the account cannot be stored (before the token is used).
@@ -69,16 +69,16 @@ def join(invite: Invite, name: str | None, state: Path) -> Account:
     return account
 
 
-def _require_new(name: str, state: Path) -> None:
+def _require_new(name: str, state: str | os.PathLike[str]) -> None:
     path = account_path(name, state)
-    if path.exists():
+    if os.path.exists(path):
         raise JoinError(f"location {name} is joined already ({path}): choose another name with --name")
 
 
 class _Joiner:
     """The conversation of one join; owner of its link."""
 
-    def __init__(self, invite: Invite, keys: Keys, name: str | None, state: Path) -> None:
+    def __init__(self, invite: Invite, keys: Keys, name: str | None, state: str | os.PathLike[str]) -> None:
         self._invite = invite
         self._keys = keys
         self._name = name

@@ -19,7 +19,7 @@ def figures(uptime: float) -> dict[str, float]:
 
 def _resident() -> int:
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - pathlib is large
+        with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
     except (OSError, ValueError):
         return 0
@@ -29,7 +29,7 @@ def _open_descriptors() -> int:
     """Give their number without looking at each: with 20,000, a list of them took 28 to 125 ms here."""
     try:
         # Linux 6.2 and later tell it as the directory's size (proc_pid_fd(5)), earlier ones 0.
-        number = os.stat("/proc/self/fd").st_size  # noqa: PTH116 - pathlib is large
+        number = os.stat("/proc/self/fd").st_size
         if number:
             return number
         # The lowest number that is free: all below it are open, and few above it.

@@ -82,7 +82,7 @@ def _unchanged() -> list[tuple[int, int]]:
     """
     found: list[tuple[int, int]] = []
     current: tuple[int, int] | None = None
-    with open("/proc/self/smaps", "rb") as file:  # noqa: PTH123 - pathlib's import costs what is saved here
+    with open("/proc/self/smaps", "rb") as file:
         for line in file:
             if line[:1].islower() or line[:1].isdigit():
                 current = _library(line.split(maxsplit=5))

@@ -2,9 +2,10 @@
 
 import contextlib
 import errno
+import os
 import socket
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tfd.protocol import logged
 from tfd.protocol.address import Address
@@ -13,9 +14,6 @@ from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.drivers.systemd.low_ports import ask, bind
 from tfd.protocol.errors import TfdError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _UNIX_MODE: Final = 0o666
 
@@ -63,11 +61,9 @@ class Listening:
                 self.socket.shutdown(socket.SHUT_RDWR)
             self._kept.forget(self._stored)
         self.socket.close()
-        if path:
-            from pathlib import Path
-
-            if _identity(Path(path)) == self._identity:
-                Path(path).unlink(missing_ok=True)
+        if path and _identity(path) == self._identity:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     def leave(self) -> None:
         """Close this process's copy alone."""
@@ -93,9 +89,7 @@ def close_unwanted(kept: KeptListeners, log: Log) -> None:
         identity = None
         with contextlib.suppress(OSError):
             if before.socket.family == socket.AF_UNIX:
-                from pathlib import Path
-
-                found = _identity(Path(name))
+                found = _identity(name)
                 identity = found if found is not None and _mark(found) == before.mark else None
             Listening(before.socket, kept, before.name, identity).close()
 
@@ -168,9 +162,7 @@ def _low_port(numeric: SocketAddress | tuple[int, bytes]) -> tuple[socket.socket
 
 
 def _unix(address: Address, kept: KeptListeners | None) -> Listening:
-    from pathlib import Path
-
-    path = Path(address.path)
+    path = address.path
     before = kept.find(socket.AF_UNIX, address.path) if kept is not None else None
     if kept is not None and before is not None:
         identity = _identity(path)
@@ -188,7 +180,7 @@ def _unix(address: Address, kept: KeptListeners | None) -> Listening:
         _remove_stale(path)
         sock.bind(address.path)
         # As open as a port on 127.0.0.1; the directory's permissions say who gets this far.
-        path.chmod(_UNIX_MODE)
+        os.chmod(path, _UNIX_MODE)
         identity = _identity(path)
         sock.listen(_backlog())
         stored = kept.keep(sock, _mark(identity)) if kept is not None and identity is not None else ""
@@ -198,10 +190,10 @@ def _unix(address: Address, kept: KeptListeners | None) -> Listening:
     return Listening(sock, kept, stored, identity)
 
 
-def _identity(path: "Path") -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     """Give a file's device and inode, None where there is no such file. Raises OSError."""
     try:
-        status = path.lstat()
+        status = os.lstat(path)
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
@@ -214,25 +206,25 @@ def _mark(identity: tuple[int, int]) -> str:
 def _backlog() -> int:
     """Give the kernel's limit: SOMAXCONN of the C library may be an older kernel's 128."""
     try:
-        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:  # noqa: PTH123 - small
+        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
             return int(file.read())
     except (OSError, ValueError):
         return socket.SOMAXCONN
 
 
-def _remove_stale(path: "Path") -> None:
+def _remove_stale(path: str) -> None:
     """Remove a socket file on which nobody answers. Raises OSError where it is anything else."""
     try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise OSError(errno.EEXIST, "a file of that name exists and is not a socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
-            probe.connect(str(path))
+            probe.connect(path)
         except ConnectionRefusedError:
-            path.unlink()
+            os.unlink(path)
             return
         except BlockingIOError:
             pass  # its backlog is full, so somebody listens
