@@ -3,7 +3,7 @@
 Rule of this file: no I/O; the time is a parameter, in seconds of one monotonic clock.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +19,7 @@ MOST: Final = 4096
 """Tickets that one account may hold unused."""
 
 REMEMBERED: Final = 4096
-"""Used tickets that are told from unknown ones: half a MB, where 60 s of them at 2,000 a second were 25."""
+"""Used tickets that are told from unknown ones: 0.7 MB. All of a lifetime were 46, at 1,500 a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,10 @@ class Tickets:
         self._most = most
         self._remembered = remembered
         self._random = random
-        # All live equally long, so both are in the order in which they expire.
-        self._grants: dict[bytes, Grant] = {}
-        self._used: dict[bytes, float] = {}
+        # All live equally long, so both are in the order in which they expire, and the first go first: a
+        # plain dict would pass by the places of all that went before at each look at its first.
+        self._grants: OrderedDict[bytes, Grant] = OrderedDict()
+        self._used: OrderedDict[bytes, float] = OrderedDict()
         self._held: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -121,7 +122,7 @@ class Tickets:
             return Refusal.EXPIRED
         self._used[ticket] = grant.expires
         if len(self._used) > self._remembered:
-            del self._used[next(iter(self._used))]
+            self._used.popitem(last=False)
         return grant
 
     def unused(self, now: float) -> list[Grant]:
