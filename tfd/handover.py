@@ -12,7 +12,7 @@ from tfd.protocol import logged
 from tfd.protocol.dataclass import dataclass
 from tfd.protocol.drivers import handover
 from tfd.protocol.drivers.handover import MOST, Incoming, Outgoing
-from tfd.protocol.drivers.relaying.driver import Counts
+from tfd.protocol.drivers.relaying.driver import Counts, Traffic
 from tfd.protocol.drivers.relaying.sockets import close, peer_name, peer_of
 from tfd.protocol.drivers.relaying.suspended import ConnectionState
 from tfd.protocol.drivers.systemd.inherited import Inherited
@@ -88,7 +88,7 @@ def take_over(proxy: Proxy, inherited: Inherited, notifier: Notifier, log: Log) 
     for record in incoming:
         if isinstance(record, ListenerCounts):
             refused = Counter(dict(record.refused))
-            counts = Counts(0, 0, record.accepted, record.bytes_in, record.bytes_out, refused)
+            counts = Counts(0, 0, record.accepted, Traffic(record.bytes_in, record.bytes_out), refused)
             proxy.add_counts(record.name, counts)
         elif isinstance(record, ConnectionState):
             if _go_on(proxy, incoming, record, log):

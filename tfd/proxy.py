@@ -184,7 +184,7 @@ class Proxy:
         """Give the bytes that wait: for `clients` to take them, and for `channels` to containers."""
         connections = self._shared.connections
         return {
-            "clients": sum(connection.queued_to_client for connection in connections),
+            "clients": sum(connection.queued_to_plain for connection in connections),
             "channels": sum(connection.queued_to_channel for connection in connections),
         }
 
@@ -237,8 +237,8 @@ class Proxy:
         listening = self._listening.get(name)
         if listening is not None:
             listening.counts.accepted += before.accepted
-            listening.counts.bytes_in += before.bytes_in
-            listening.counts.bytes_out += before.bytes_out
+            listening.counts.traffic.bytes_in += before.traffic.bytes_in
+            listening.counts.traffic.bytes_out += before.traffic.bytes_out
             listening.counts.refused += before.refused
 
     def close(self) -> None:
@@ -350,7 +350,7 @@ def _statistics(counts: Counts) -> ListenerStatistics:
         counts.open,
         counts.waiting,
         counts.accepted,
-        counts.bytes_in,
-        counts.bytes_out,
+        counts.traffic.bytes_in,
+        counts.traffic.bytes_out,
         MappingProxyType(dict(counts.refused)),
     )

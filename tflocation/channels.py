@@ -16,7 +16,7 @@ from typing import Final
 from tfd.protocol.channel import OPENING_SIZE, Bytes, ChannelError, parse_opening
 from tfd.protocol.drivers.hosting import Hosting
 from tfd.protocol.drivers.loop import READ, Loop, Timer
-from tfd.protocol.drivers.relaying.driver import new_buffer
+from tfd.protocol.drivers.relaying.driver import Traffic, new_buffer
 from tfd.protocol.drivers.relaying.sockets import cookie
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_INTERVAL, CHECK_PARTS, Rounds
@@ -24,7 +24,6 @@ from tfd.protocol.relay import Relay, State
 from tflocation.listening import listening_at
 from tflocation.logs import DriverLog, RateLimited
 from tflocation.relaying import OpenPipe, UsedChannel
-from tflocation.socketwatch import READING
 from tflocation.suspended import SuspendedChannel, SuspendedNewcomer
 from tflocation.tickets import Grant, PortTarget, Refusal, Tickets
 
@@ -46,7 +45,8 @@ class ChannelServer:
     """The channel port and all channels of this location.
 
     Counters that it keeps: channels-carried (that have ended), channels-refused (by the container's port),
-    channels-lost (without an end in order), strangers-dropped, tickets-unknown, -used, -expired.
+    channels-lost (without an end in order), bytes-from-containers and bytes-to-containers (over channels),
+    strangers-dropped, tickets-unknown, -used, -expired.
 
     Args:
         tickets: where tickets are redeemed; its times are the loop's.
@@ -72,6 +72,7 @@ class ChannelServer:
         self._counters = counters
         self._open_pipe = open_pipe
         self._buffer = new_buffer()
+        self._traffic = Traffic()
         self._listening: list[socket.socket] = []
         self._kept: KeptListeners | None = None
         self._names: list[str] = []
@@ -252,7 +253,7 @@ class ChannelServer:
         if watched:
             self._loop.redirect(connection.fileno(), newcomer.ready)
         else:
-            self._loop.register(connection.fileno(), READING, newcomer.ready)
+            self._loop.register(connection.fileno(), READ, newcomer.ready)
         if begun:
             newcomer.take(begun)
 
@@ -291,6 +292,7 @@ class ChannelServer:
         channel = UsedChannel(
             self._loop,
             self._buffer,
+            self._traffic,
             grant,
             relay,
             connection,
@@ -321,7 +323,7 @@ class ChannelServer:
                 reusable.close()
 
     def _check(self) -> None:
-        """Drop those who have not presented a ticket in time, and channels whose peer is gone."""
+        """Drop who has not presented a ticket in time, and channels whose peer is gone; tell the bytes."""
         now = self._loop.now
         for newcomer in list(self._unticketed.values()):
             if now < newcomer.until:
@@ -330,11 +332,13 @@ class ChannelServer:
         self._tickets.expire(now)
         for channel in self._rounds.part(self._channels):
             channel.check_alive()
+        self._counters["bytes-from-containers"] = self._traffic.bytes_in
+        self._counters["bytes-to-containers"] = self._traffic.bytes_out
         self._timer = self._loop.call_later(CHECK_INTERVAL / CHECK_PARTS, self._check)
 
 
 class _Unticketed:
-    """A connection that has not presented a ticket yet. The loop watches it for READING."""
+    """A connection that has not presented a ticket yet. The loop watches it for READ."""
 
     __slots__ = ("_buffer", "_loop", "_server", "connection", "opening", "until")
 

@@ -1,8 +1,4 @@
-"""One channel in use, at the location's end: the driver of a `Relay` between two raw sockets.
-
-A loop of ours inside asyncio's watches the sockets: asyncio's own watching takes three times as long, and its
-streams buffer what the relay must bound.
-"""
+"""One channel in use, at the location's end: from its ticket to a container's port or a pipe, to its end."""
 
 import contextlib
 import os
@@ -11,11 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from tfd.protocol.channel import Bytes
-from tfd.protocol.drivers.loop import BROKEN, ENDING, READ, WRITE, Loop, Timer
-from tfd.protocol.drivers.relaying.sockets import cookie, is_established, send_some, set_reset, silence_of
-from tfd.protocol.liveness import CHANNEL_OPTIONS, INFO_SIZE, SILENCE, is_dead
-from tfd.protocol.relay import LAST_STATES, READ_SIZE, Relay, State
-from tflocation.socketwatch import READING, Watch
+from tfd.protocol.drivers.loop import READ, WRITE, Loop
+from tfd.protocol.drivers.relaying.driver import Driver, Traffic
+from tfd.protocol.drivers.relaying.sockets import close, cookie, is_established, set_reset
+from tfd.protocol.liveness import CHANNEL_OPTIONS
+from tfd.protocol.relay import LAST_STATES, Relay, State
 from tflocation.suspended import SuspendedChannel
 from tflocation.tickets import Grant, PipeTarget, PortTarget
 
@@ -30,38 +26,30 @@ OpenPipe = Callable[[bytes], socket.socket | None]
 """Gives a fresh connection to the pipe of an id, non-blocking; None where there is no such pipe."""
 
 
-class UsedChannel:
+class UsedChannel(Driver):
     """One channel from its ticket to its end. From `start` or `go_on` it works without being asked.
 
     Args:
         loop: what watches the sockets.
         buffer: see `tfd.protocol.drivers.relaying.driver.new_buffer`.
+        traffic: where bytes from and to containers are counted.
         grant: the ticket that was presented.
         relay: where it begins or goes on.
         channel: the socket that presented it, non-blocking; this object's from now on.
-        watched: whether the loop watches it for READING already.
+        watched: whether the loop watches it for READ already.
         open_pipe: connects a channel whose ticket leads to a pipe.
-        ended: called once with this object, and with the socket where it may carry the next channel.
+        ended: called once with this object, and with the socket where it may carry the next channel; the loop
+            watches that for READ.
 
     """
 
-    __slots__ = (
-        "_buffer",
-        "_channel",
-        "_ended",
-        "_loop",
-        "_open_pipe",
-        "_plain",
-        "_plain_gone",
-        "_timer",
-        "grant",
-        "relay",
-    )
+    __slots__ = ("_connecting", "_ended", "_open_pipe", "grant", "relay")
 
     def __init__(
         self,
         loop: Loop,
         buffer: memoryview,
+        traffic: Traffic,
         grant: Grant,
         relay: Relay,
         channel: socket.socket,
@@ -70,16 +58,16 @@ class UsedChannel:
         *,
         watched: bool,
     ) -> None:
+        super().__init__(loop, buffer, traffic, "the opener")
         self.grant = grant
-        self.relay = relay
-        self._loop = loop
-        self._buffer = buffer
+        self.relay = self._relay = relay
+        self._channel = channel
+        if watched:
+            self._channel_events = READ
+            loop.redirect(channel.fileno(), self._on_channel)
         self._open_pipe = open_pipe
         self._ended = ended
-        self._channel: Watch | None = Watch(loop, channel, self._on_channel, READING if watched else 0)
-        self._plain: Watch | None = None
-        self._plain_gone = False
-        self._timer: Timer | None = None
+        self._connecting: socket.socket | None = None
 
     def start(self, begun: Bytes) -> None:
         """Connect to what the ticket leads to. `begun` came after the opening."""
@@ -95,22 +83,7 @@ class UsedChannel:
         """Reset the container's side and close the channel, whatever state they are in."""
         self._end(None)
 
-    def check_alive(self) -> None:
-        """Give the channel up if its peer has been gone for a while: TCP alone would take 15 minutes."""
-        if self._channel is not None:
-            info = self._channel.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
-            if is_dead(info):
-                self.relay.channel_lost(f"the opener has been silent for {SILENCE:g} s")
-                self._settle()
-
     # From one process to the next.
-
-    @property
-    def silence(self) -> float:
-        """Seconds since its last byte; 0 while bytes wait for a reader."""
-        if self.relay.to_plain or self.relay.to_channel:
-            return 0.0
-        return silence_of(*(watch.socket for watch in (self._plain, self._channel) if watch is not None))
 
     def suspend(self) -> tuple[SuspendedChannel, socket.socket, socket.socket] | None:
         """Give away its state, the container's socket and the channel's; it does nothing any more.
@@ -119,24 +92,19 @@ class UsedChannel:
         a broken socket.
         """
         grant, relay = self.grant, self.relay
+        plain, channel = self._plain or self._connecting, self._channel
         carried = relay.state not in LAST_STATES or relay.state is State.FINISHED
-        if (
-            self._channel is None
-            or self._plain is None
-            or not carried
-            or not isinstance(grant.target, PortTarget)
-        ):
+        if channel is None or plain is None or not carried or not isinstance(grant.target, PortTarget):
             self.abort()
             return None
-        plain, channel = self._plain.socket, self._channel.socket
         numbers = cookie(plain), cookie(channel)
         state = SuspendedChannel(
             grant.account, grant.container, grant.target, self._plain_gone, relay.suspend(), *numbers
         )
         self._stop_timer()
-        for watch in (self._plain, self._channel):
-            watch.want(read=False, write=False)
-        self._plain = self._channel = None
+        self._loop.unregister(plain.fileno())
+        self._loop.unregister(channel.fileno())
+        self._plain = self._connecting = self._channel = None
         self._ended(self, None)
         return state, plain, channel
 
@@ -146,7 +114,7 @@ class UsedChannel:
         if self.relay.is_opening:
             self._await(plain)
         else:
-            self._plain = Watch(self._loop, plain, self._on_plain)
+            self._plain = plain
         self._settle()
 
     # What the ticket leads to.
@@ -184,26 +152,30 @@ class UsedChannel:
             self._await(connection)
 
     def _await(self, connection: socket.socket) -> None:
-        self._plain = Watch(self._loop, connection, self._connected)
-        self._plain.want(read=False, write=True)
+        self._connecting = connection
+        self._loop.register(connection.fileno(), WRITE, self._connected)
         self._timer = self._loop.call_later(CONNECT_LIMIT, self._too_late)
 
     def _connected(self, _events: int) -> None:
-        assert self._plain is not None
-        error = self._plain.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        connection = self._connecting
+        assert connection is not None
+        error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             self._refuse(os.strerror(error))
         else:
-            self._stop_timer()
-            self._opened(self._plain.socket, watched=WRITE)
+            self._connecting = None
+            self._plain_events = WRITE
+            self._loop.redirect(connection.fileno(), self._on_plain)
+            self._opened(connection)
         self._settle()
 
-    def _opened(self, connection: socket.socket, watched: int = 0) -> None:
-        self._plain = Watch(self._loop, connection, self._on_plain, watched)
+    def _opened(self, connection: socket.socket) -> None:
+        self._plain = connection
         self.relay.opened()
         # The answer first: whoever sees a channel end without one knows that the container got nothing.
-        self._send_channel()
-        self._send_plain()
+        self._flush_channel(self.relay)
+        if self.relay.to_plain:
+            self._flush_plain(self.relay)
 
     def _too_late(self) -> None:
         self._refuse(f"no answer within {CONNECT_LIMIT:g} s")
@@ -211,178 +183,75 @@ class UsedChannel:
 
     def _refuse(self, reason: str) -> None:
         self._stop_timer()
-        if self._plain is not None:
-            self._plain.close()
-            self._plain = None
+        self._stop_connecting(reset=False)
         target = self.grant.target
         what = "a pipe" if isinstance(target, PipeTarget) else f"port {target.port}"
         self.relay.refused(f"{what} of {self.grant.container}: {reason}")
-        self._send_channel()
+        self._flush_channel(self.relay)
+
+    def _stop_connecting(self, *, reset: bool) -> None:
+        if self._connecting is not None:
+            self._loop.forget(self._connecting.fileno())
+            close(self._connecting, reset=reset)
+            self._connecting = None
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    # Bytes.
-
-    def _on_plain(self, events: int) -> None:
-        relay = self.relay
-        if relay.to_plain:
-            self._send_plain()
-        if relay.wants_plain and events & (READ | BROKEN):
-            if self._read_plain() and events & ENDING:
-                # Its end has come as well, and goes along with the last bytes.
-                self._read_plain()
-            self._send_channel()
-        self._settle()
-
-    def _on_channel(self, events: int) -> None:
-        relay = self.relay
-        if relay.to_channel:
-            self._send_channel()
-        if events & (READ | BROKEN) and (relay.wants_channel or relay.state is State.REFUSED):
-            self._read_channel()
-        self._settle()
-
-    def _read_plain(self) -> bool:
-        """Read once; whether bytes came, and all that there were."""
-        assert self._plain is not None
-        relay = self.relay
-        data = b""
-        try:
-            data = self._plain.socket.recv(READ_SIZE)
-        except BlockingIOError:
-            pass
-        except OSError:
-            relay.plain_reset()
-        else:
-            if data:
-                relay.plain_received(data)
-            elif self._plain_gone:
-                relay.plain_reset()
-            else:
-                relay.plain_ended()
-        return 0 < len(data) < READ_SIZE
-
-    def _read_channel(self) -> None:
-        assert self._channel is not None
-        relay = self.relay
-        try:
-            count = self._channel.socket.recv_into(self._buffer)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            count = 0
-            relay.channel_lost(error.strerror or str(error))
-        if relay.state is State.REFUSED:
-            if not count:
-                self._end(None)
-            return
-        if relay.state not in LAST_STATES:
-            if count:
-                relay.channel_received(self._buffer[:count])
-                self._send_plain()
-            else:
-                relay.channel_lost("the channel's connection ended without an END")
-
-    def _send_plain(self) -> None:
-        relay = self.relay
-        # Before the port has answered, what came ahead is kept.
-        if not relay.to_plain or self._plain is None or relay.is_opening:
-            return
-        try:
-            count = send_some(self._plain.socket, relay.to_plain)
-        except BlockingIOError:
-            return
-        except OSError:
-            # It has gone, but its last words may still wait to be read: its reset comes after them.
-            relay.to_plain.clear()
-            if relay.plain_is_open:
-                self._plain_gone = True
-            else:
-                relay.plain_reset()
-                self._send_channel()
-            return
-        relay.plain_sent(count)
-
-    def _send_channel(self) -> None:
-        relay = self.relay
-        if not relay.to_channel or self._channel is None:
-            return
-        try:
-            count = send_some(self._channel.socket, relay.to_channel)
-        except BlockingIOError:
-            return
-        except OSError:
-            # It is dead, but the opener's last frames may still wait to be read.
-            relay.to_channel.clear()
-            return
-        relay.channel_sent(count)
-
     # What follows.
 
-    def _settle(self) -> None:
-        """Do what the relay asks for now, and watch the sockets for what it needs next."""
-        relay = self.relay
-        if self._channel is None:
-            return
-        if relay.flows and self._plain is not None:
-            self._plain.want(read=True, write=False)
-            self._channel.want(read=True, write=False)
-            return
-        if relay.state is State.REFUSED:
-            self._say_farewell()
-            return
-        if relay.must_reset_plain or relay.state is State.UNANSWERED:
-            if relay.to_plain and self._plain is not None and relay.state is not State.UNANSWERED:
-                with contextlib.suppress(OSError):
-                    send_some(self._plain.socket, relay.to_plain)
-            self._end(None)
-            return
-        if relay.state is State.RESETTING and self._plain is not None:
-            self._plain.close(reset=True)
-            self._plain = None
-        if relay.must_shut_plain:
-            self._shut_plain()
-        if relay.done:
-            self._end(self._channel.socket if relay.reusable else None)
-            return
-        if self._plain is not None and not relay.is_opening:
-            self._plain.want(read=relay.wants_plain, write=bool(relay.to_plain))
-        self._channel.want(read=relay.wants_channel, write=bool(relay.to_channel))
+    def _answered(self) -> None:
+        self._stop_timer()
 
-    def _shut_plain(self) -> None:
-        """Tell the container's port that no more comes."""
-        self.relay.plain_was_shut()
-        # Where both have ended, closing it says so.
-        if self._plain is not None and not self.relay.done:
-            with contextlib.suppress(OSError):  # reset meanwhile: reading it tells
-                self._plain.socket.shutdown(socket.SHUT_WR)
+    def _unserved(self, relay: Relay) -> None:
+        if relay.state is State.UNANSWERED:
+            self._end(None)
+        elif relay.to_channel:
+            self._watch_channel(WRITE)
+        elif self._timer is None:
+            self._say_farewell()
 
     def _say_farewell(self) -> None:
-        """Send the refusal, and read on until the opener has closed."""
-        assert self._channel is not None
-        if self.relay.to_channel:
-            self._channel.want(read=False, write=True)
+        """Send nothing after the refusal, and read on until the opener has closed."""
+        channel = self._channel
+        assert channel is not None
+        with contextlib.suppress(OSError):
+            channel.shutdown(socket.SHUT_WR)
+        self._timer = self._loop.call_later(_FAREWELL, self.abort)
+        self._watch_channel(READ)
+        self._loop.redirect(channel.fileno(), self._on_farewell)
+
+    def _on_farewell(self, _events: int) -> None:
+        channel = self._channel
+        assert channel is not None
+        try:
+            count = channel.recv_into(self._buffer)
+        except BlockingIOError:
             return
-        if self._timer is None:
-            with contextlib.suppress(OSError):
-                self._channel.socket.shutdown(socket.SHUT_WR)
-            self._timer = self._loop.call_later(_FAREWELL, self.abort)
-        self._channel.want(read=True, write=False)
+        except OSError:
+            count = 0
+        if not count:
+            self._end(None)
+
+    def _lost(self, _relay: Relay) -> None:
+        self._end(None)
+
+    def _finished(self, relay: Relay) -> None:
+        self._end(self._channel if relay.reusable and not self._channel_gone else None)
 
     def _end(self, reusable: socket.socket | None) -> None:
         """Close what is open, but for a channel's socket that may be used again."""
         self._stop_timer()
-        channel, self._channel = self._channel, None
-        if channel is None:
+        if self._channel is None:
             return
-        if self._plain is not None:
-            self._plain.close(reset=reusable is None and self.relay.state is not State.FINISHED)
-            self._plain = None
+        reset = reusable is None and self.relay.state is not State.FINISHED
+        self._stop_connecting(reset=reset)
+        self._close_plain(reset=reset)
         if reusable is None:
-            channel.close()
+            self._close_channel()
         else:
-            channel.want(read=True, write=False)
+            self._watch_channel(READ)
+            self._channel = None
         self._ended(self, reusable)

@@ -82,7 +82,10 @@ def test_many_connections_one_after_the_other_use_few_channels(plane: DataPlane)
         assert plane.location.counters["channels-lost"] == 0
     statistics = plane.statistics()
     assert (statistics.accepted, statistics.open, statistics.waiting) == (50, 0, 0)
-    assert statistics.bytes_in == statistics.bytes_out == sum(len(b"%d" % number) for number in range(50))
+    said = sum(len(b"%d" % number) for number in range(50))
+    assert statistics.bytes_in == statistics.bytes_out == said
+    told = plane.location.counters
+    wait_for(lambda: told["bytes-from-containers"] == told["bytes-to-containers"] == said, LIMIT, "counting")
 
 
 def _send_volume(connection: socket.socket, seed: bytes) -> None:

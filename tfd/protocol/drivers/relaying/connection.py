@@ -4,7 +4,6 @@ It keeps trying, with a new ticket each time, until the container's port has ans
 `connect_timeout` is over; the client notices nothing.
 """
 
-import contextlib
 import select
 import socket
 from collections.abc import Callable
@@ -12,15 +11,15 @@ from functools import partial
 from typing import Any, Final
 
 from tfd.protocol import logged
-from tfd.protocol.drivers.loop import BROKEN, READ, WRITE, Timer
-from tfd.protocol.drivers.relaying.driver import UNWATCHED, Counts, Driver
+from tfd.protocol.drivers.loop import READ, Timer
+from tfd.protocol.drivers.relaying.channels import Endpoint
+from tfd.protocol.drivers.relaying.driver import READING, UNWATCHED, Counts, Driver
 from tfd.protocol.drivers.relaying.proxy_protocol import SocketAddress
 from tfd.protocol.drivers.relaying.shared import Listener, Shared
-from tfd.protocol.drivers.relaying.sockets import cookie, peer_name, send_some, silence_of
+from tfd.protocol.drivers.relaying.sockets import cookie, peer_name
 from tfd.protocol.drivers.relaying.suspended import ConnectionState, ListenerState
 from tfd.protocol.drivers.relaying.tickets import Ticket, TicketFailure
 from tfd.protocol.errors import UsageError
-from tfd.protocol.liveness import INFO_SIZE, SILENCE, is_dead
 from tfd.protocol.relay import NOTHING_YET, Relay, State
 from tfd.protocol.route import Route
 
@@ -46,14 +45,15 @@ class Connection(Driver):
 
     __slots__ = (
         "_attempt",
+        "_counts",
         "_ended",
+        "_endpoint",
         "_greeting",
         "_listener",
         "_peer",
         "_replay",
         "_route",
         "_shared",
-        "_timer",
         "_trouble",
         "_until",
         "_wait",
@@ -69,7 +69,9 @@ class Connection(Driver):
         greeting: bytes,
         ended: Callable[[], None],
     ) -> None:
-        super().__init__(shared.loop, shared.buffer, counts, client)
+        super().__init__(shared.loop, shared.buffer, counts.traffic, "the location")
+        self._plain = client
+        self._counts = counts
         self._shared = shared
         self._listener = listener
         self._ended = ended
@@ -77,12 +79,12 @@ class Connection(Driver):
         self._peer = peer
         self._replay = NOTHING_YET
         self._route: Route | None = None
+        self._endpoint: Endpoint | None = None
         self._attempt = 0
         self._trouble = ("no container", "no container serves it")
         self._wait: Timer | None = None
         counts.open += 1
         shared.connections.add(self)
-        self._timer: Timer | None = None
         self._until = 0.0
 
     def begin(self) -> None:
@@ -97,21 +99,20 @@ class Connection(Driver):
         self._until = self._loop.now + seconds
         self._timer = self._loop.call_later(seconds, self._too_late)
 
-    # From one process to the next.
+    def _stop_holding(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._counts.waiting -= 1
 
-    @property
-    def silence(self) -> float:
-        """Seconds since its last byte; 0 while bytes wait for a reader."""
-        if self.queued_to_client or self.queued_to_channel:
-            return 0.0
-        return silence_of(self._client, self._channel)
+    # From one process to the next.
 
     def suspend(self) -> tuple[ConnectionState, socket.socket, socket.socket | None] | None:
         """Give away the connection's state, its client's socket and its channel's; it does nothing any more.
 
         None, and it is reset, where there is nothing to go on with. Raises OSError for a broken socket.
         """
-        client, channel, relay, listener = self._client, self._channel, self._relay, self._listener
+        client, channel, relay, listener = self._plain, self._channel, self._relay, self._listener
         if client is None or (relay is not None and relay.state is State.RESETTING):
             self.abort()
             return None
@@ -123,23 +124,23 @@ class Connection(Driver):
             self._replay,
             self._route,
             self._trouble,
-            self._endpoint,
-            self._client_gone,
+            self._endpoint if not self._channel_gone else None,
+            self._plain_gone,
             self._bytes_in,
             self._bytes_out,
             relay.suspend() if relay is not None else None,
             *numbers,
         )
-        self._watch_client(UNWATCHED)
+        self._watch_plain(UNWATCHED)
         self._watch_channel(UNWATCHED)
-        self._client = self._channel = None
+        self._plain = self._channel = None
         self._end()
         return state, client, channel
 
     def go_on(self, state: ConnectionState, channel: socket.socket | None) -> None:
         """Go on as the process before left it. Raises UsageError where nothing can be made of the state."""
         self._replay, self._trouble = state.replay, state.trouble
-        self._client_gone, self._endpoint = state.client_gone, state.endpoint
+        self._plain_gone, self._endpoint = state.client_gone, state.endpoint
         self._bytes_in, self._bytes_out = state.bytes_in, state.bytes_out
         if state.relay is not None:
             if channel is None:
@@ -209,16 +210,40 @@ class Connection(Driver):
             return False
         self._channel = channel
         self._channel_events = READ
+        self._channel_gone = False
         self._loop.redirect(channel.fileno(), self._on_channel)
         self._endpoint = (ticket.host, ticket.port)
+        if self._plain is not None and self._plain_events != UNWATCHED:
+            self._loop.redirect(self._plain.fileno(), self._on_plain)
         if self._relay.takes_ahead:
             # What the client has said already goes with the opening: one packet wakes the other end once.
-            self._read_client()
-        self._flush_channel()
+            self._read_plain(self._relay)
+        self._flush_channel(self._relay)
         if self._relay.state is State.OPENING:
-            self._watch_client(READ)
+            self._watch_plain(READING)
         self._settle()
         return True
+
+    def _watch_for_reset(self) -> None:
+        """Watch the client for nothing but its reset: what it says waits in the kernel."""
+        if self._plain is None:
+            return
+        if self._plain_events == UNWATCHED:
+            self._loop.register(self._plain.fileno(), 0, self._on_reset)
+        else:
+            if self._plain_events:
+                self._loop.modify(self._plain.fileno(), 0)
+            self._loop.redirect(self._plain.fileno(), self._on_reset)
+        self._plain_events = 0
+
+    def _on_reset(self, events: int) -> None:
+        client = self._plain
+        assert client is not None
+        if events & select.EPOLLERR or client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.abort()  # the client has gone
+        else:
+            # It has closed both ways (a Unix socket tells so); what it said is still to be read.
+            self._watch_plain(UNWATCHED)
 
     def _failed(self, kind: str, reason: str) -> None:
         """Note why this attempt came to nothing, and make the next one soon, or at once on a new route."""
@@ -251,80 +276,16 @@ class Connection(Driver):
         self._reset()
 
     def _reset(self) -> None:
-        self._close_client(reset=True)
+        self._close_plain(reset=True)
         self._end()
 
     # Relaying.
 
-    def check_alive(self) -> None:
-        """Give the channel up if its peer has been gone for a while: TCP alone would take 15 minutes."""
-        if self._channel is not None and self._relay is not None:
-            info = self._channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_SIZE)
-            if is_dead(info):
-                self._relay.channel_lost(f"the location has been silent for {SILENCE:g} s")
-                self._settle()
-
-    def _on_client(self, events: int) -> None:
-        relay = self._relay
-        client = self._client
-        assert client is not None
-        if relay is None:
-            if events & select.EPOLLERR or client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                self.abort()  # the client has gone
-            else:
-                # It has closed both ways (a Unix socket tells so); what it said is still to be read.
-                self._watch_client(UNWATCHED)
-            return
-        if relay.to_plain:
-            self._flush_client()
-        if relay.wants_plain and events & (READ | BROKEN):
-            self._read_client()
-        elif events & READ and relay.state is State.OPENING:
-            self._watch_client(0)
-        if events & BROKEN and not relay.wants_plain and not relay.to_plain:
-            self._watch_client(UNWATCHED)
-        self._settle()
-
-    def _settle(self) -> None:
-        """Do what the relay asks for now, and watch the sockets for what it needs next."""
-        relay = self._relay
-        if relay is None:
-            return
-        if relay.flows and self._timer is None and self._client_events == self._channel_events == READ:
-            return
-        if relay.state is State.REFUSED or relay.state is State.UNANSWERED:
-            self._again(relay)
-            return
-        if relay.must_reset_plain:
-            self._channel_lost(relay)
-            return
-        if not relay.is_opening:
-            self._answered()
-        if relay.state is State.RESETTING:
-            self._close_client(reset=True)
-        elif relay.must_shut_plain:
-            self._shut_client(relay)
-        if relay.done:
-            self._finished(relay)
-            return
-        client_events = (READ if relay.wants_plain else 0) | (WRITE if relay.to_plain else 0)
-        # Until there is an answer one read is taken ahead. Mostly the client says no more: the watch is left.
-        if client_events or relay.state is not State.OPENING:
-            self._watch_client(client_events)
-        self._watch_channel((READ if relay.wants_channel else 0) | (WRITE if relay.to_channel else 0))
-
     def _answered(self) -> None:
-        """Take the time limit off: what follows lasts as long as the two ends want."""
-        if self._timer is not None:
-            self._stop_timer(self._timer)
-            self._replay = NOTHING_YET
+        self._stop_holding()
+        self._replay = NOTHING_YET
 
-    def _stop_timer(self, timer: Timer) -> None:
-        timer.cancel()
-        self._timer = None
-        self._counts.waiting -= 1
-
-    def _again(self, relay: Relay) -> None:
+    def _unserved(self, relay: Relay) -> None:
         """Keep the client, drop the channel, and try once more."""
         kind = "container refused" if relay.state is State.REFUSED else "location unreachable"
         self._replay = relay.replay
@@ -333,13 +294,7 @@ class Connection(Driver):
         self._watch_for_reset()
         self._failed(kind, relay.reason)
 
-    def _channel_lost(self, relay: Relay) -> None:
-        assert self._client is not None
-        if relay.to_plain:
-            with contextlib.suppress(OSError):
-                count = send_some(self._client, relay.to_plain)
-                self._counts.bytes_out += count
-                self._bytes_out += count
+    def _lost(self, relay: Relay) -> None:
         self._shared.log.limited(
             "channel lost",
             logged.CHANNEL_LOST,
@@ -369,17 +324,17 @@ class Connection(Driver):
     def _finished(self, relay: Relay) -> None:
         """Close the client, and give the channel back if its next use is certain to be in step."""
         self._tell_end()
-        channel, endpoint = self._channel, self._endpoint
+        channel, endpoint = self._channel, None if self._channel_gone else self._endpoint
         if channel is not None and endpoint is not None and relay.reusable and not relay.take_rest():
             self._watch_channel(READ)
             self._channel, self._channel_events = None, UNWATCHED
             self._shared.pool.put(endpoint, channel)
-        self._close_client(reset=False)
+        self._close_plain(reset=False)
         self._end()
 
     def _end(self) -> None:
         """Leave everything that knows this connection. Both sockets are closed then."""
-        self._close_client(reset=True)
+        self._close_plain(reset=True)
         self._close_channel()
         self._attempt = -1
         self._relay = None
@@ -387,8 +342,7 @@ class Connection(Driver):
             self._wait.cancel()
         self._shared.routes.stop_waiting(self._listener.container, self)
         if self in self._shared.connections:
-            if self._timer is not None:
-                self._stop_timer(self._timer)
+            self._stop_holding()
             self._shared.connections.discard(self)
             self._use(None)
             self._counts.open -= 1
