@@ -111,9 +111,11 @@ def _slow(_program: Program, ends: Ends, seconds: float) -> Values:
     alone, before = _small(ends, seconds), ends.resident()[1]
     with started(ends.place.load_command("hold", "slow", SLOW), ends.place.directory / "load.log") as process:
         held = held_count(process)
+        if held < SLOW:
+            raise RuntimeError(f"only {held:,} of {SLOW:,} slow readers were taken")
         beside = _small(ends, seconds)
         grown = ends.resident()[1] - before
-    return {"alone": alone, "beside": beside, "times": beside / alone, "grown": grown, "held": held}
+    return {"alone": alone, "beside": beside, "times": beside / alone, "grown": grown}
 
 
 def _memory(program: Program, ends: Ends, _seconds: float) -> Values:

@@ -21,9 +21,8 @@ static int begin_held(char kind)
     return fd;
 }
 
-static int greet(int fd, char kind)
+static int greet(int fd, char kind, double end)
 {
-    double end = now() + PATIENCE;
     char byte = kind;
     /* The connection is made by the kernel meanwhile; there is nothing else to do here. */
     while (send(fd, &byte, 1, MSG_NOSIGNAL) != 1) {
@@ -34,9 +33,8 @@ static int greet(int fd, char kind)
     return 1;
 }
 
-static int answered(int fd)
+static int answered(int fd, double end)
 {
-    double end = now() + PATIENCE;
     char byte;
     ssize_t got;
     while ((got = recv(fd, &byte, 1, 0)) != 1) {
@@ -53,15 +51,16 @@ void hold(char kind, int connections)
     double end = now() + LONGEST;
     for (int begun = 0; begun < connections && held == begun && now() < end; begun += AT_ONCE) {
         int some[AT_ONCE], count = connections - begun < AT_ONCE ? connections - begun : AT_ONCE;
+        double latest = now() + PATIENCE; /* for all of them together */
         for (int i = 0; i < count; i++)
             some[i] = begin_held(kind);
         for (int i = 0; i < count; i++)
-            if (!greet(some[i], kind)) {
+            if (!greet(some[i], kind, latest)) {
                 close(some[i]);
                 some[i] = -1;
             }
         for (int i = 0; i < count; i++)
-            held += some[i] >= 0 && answered(some[i]);
+            held += some[i] >= 0 && answered(some[i], latest);
     }
     printf("{\"held\":%d}\n", held);
     fflush(stdout);

@@ -153,8 +153,14 @@ void kept(int connections, double seconds, double pause)
     uint64_t stuck = 0;
     queue = epoll_create1(0);
     memset(text, KEPT, sizeof text);
-    for (int i = 0; i < connections; i++)
+    double latest = now() + PATIENCE;
+    for (int i = 0; i < connections; i++) {
+        if (now() > latest) {
+            fprintf(stderr, "only %d of %d kept connections were made in %g s\n", i, connections, PATIENCE);
+            exit(1);
+        }
         requests[i].fd = make_kept();
+    }
     double warm = now() + WARM, end = warm + seconds;
     for (int i = 0; i < connections; i++) {
         /* Spread over the pause, so that they do not come all at once. */
