@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.debian import build_packages
+from tests.support.debian import TREE
 
 pytestmark = pytest.mark.slow
 
@@ -187,14 +187,18 @@ def test_what_is_imported_is_depended_upon(packages: Path, tmp_path: Path, name:
 
 
 def test_two_builds_are_the_same(packages: Path, tmp_path: Path) -> None:
-    """The packages and the source, byte for byte; .buildinfo has the build's date, as it must."""
-    build_packages(tmp_path)
+    """The packages and the source, byte for byte, wherever the tree lies; into its dist/ unless told."""
+    tree = tmp_path / "tree"
+    ignored = (".git", ".venv", ".*_cache", "__pycache__", "dist")
+    shutil.copytree(TREE, tree, ignore=shutil.ignore_patterns(*ignored), symlinks=True)
+    run("git", "init", "--quiet", tree)
+    run(tree / "packaging/build-deb")
 
-    assert sums(tmp_path) == sums(packages)
+    assert sums(tree / "dist") == sums(packages)
 
 
 def sums(directory: Path) -> dict[str, str]:
-    """The digest of each file that is to be the same each time."""
+    """The digest of each file that is to be the same; .buildinfo has the date of the build, as it must."""
     return {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
         for file in directory.iterdir()
