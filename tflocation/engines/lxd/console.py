@@ -149,7 +149,11 @@ class LxdConsole:
             first, self._first = self._first, b""
             if output := self._returns.feed(first):
                 return output
+        nothing_came = self._came == -math.inf
         while data := await self._received():
+            if nothing_came and data.startswith(_REFUSED):
+                break  # where this took longer than `settle` waits: the engine's word, not the container's
+            nothing_came = False
             if output := self._returns.feed(data):
                 return output
         self._came = -math.inf
