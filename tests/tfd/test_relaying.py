@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -22,6 +23,7 @@ from tests.support.dataplane import (
     receive_exactly,
 )
 from tests.support.waiting import wait_for
+from tfd.protocol.channel import MAX_PAYLOAD
 
 NO_LINGER = struct.pack("ii", 1, 0)
 VOLUME = int(os.environ.get("TFD_TEST_VOLUME", str(64 << 20)))
@@ -125,6 +127,33 @@ def test_a_client_that_ends_first_gets_the_whole_answer(plane: DataPlane) -> Non
 
             assert _digest(client) == _expected(b"answer")
     assert seen == [_expected(b"request")]
+
+
+def test_a_stream_that_always_has_more_moves_a_bounded_piece_in_a_turn(plane: DataPlane) -> None:
+    """One read of the client, and of the channel what one read completes and what was left of one before."""
+    said, heard = [0], [0]
+    over = threading.Event()
+
+    def note() -> None:
+        counts = plane.proxy.statistics()["web"]
+        said.append(counts.bytes_in)
+        heard.append(counts.bytes_out)
+        if not over.is_set():
+            plane.loop.call_later(0, note)  # so in each turn once
+
+    with backend(echo) as target:
+        plane.route("web", target)
+        plane.call(note)
+        with plane.connect() as client:
+            sending = threading.Thread(target=_send_volume, args=(client, b"both ways"))
+            sending.start()
+
+            assert _digest(client) == _expected(b"both ways")
+            sending.join(LIMIT)
+        over.set()
+        plane.call(lambda: None)
+    assert max(after - before for before, after in pairwise(said)) <= MAX_PAYLOAD
+    assert max(after - before for before, after in pairwise(heard)) <= 2 * 3 * MAX_PAYLOAD
 
 
 def test_a_server_that_ends_first_gets_the_whole_request(plane: DataPlane) -> None:

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.recording import RecordingLog
 from tfd.protocol.drivers.loop import READ, Loop
@@ -163,6 +165,62 @@ def test_a_forgotten_descriptor_may_be_closed_and_its_number_used_again(loop: Lo
         end.close()
 
     assert calls == ["next"]
+
+
+def test_what_becomes_ready_is_served_before_what_always_has_more(loop: Loop) -> None:
+    """A stream that is ready in each turn comes last in each, and none is left out."""
+    calls: list[str] = []
+    (more, bulk), (asks, small) = pairs = [socket.socketpair() for _ in range(2)]
+    more.send(bytes(100))
+
+    def on_bulk(_events: int) -> None:
+        bulk.recv(1)
+        calls.append("bulk")
+        if len(calls) in (2, 5):
+            asks.send(b"x")
+
+    def on_small(_events: int) -> None:
+        small.recv(1)
+        calls.append("small")
+
+    loop.register(bulk.fileno(), READ, on_bulk)
+    loop.register(small.fileno(), READ, on_small)
+    for _ in range(5):
+        loop.turn(0)
+    for end in (end for pair in pairs for end in pair):
+        end.close()
+
+    assert calls == ["bulk", "bulk", "small", "bulk", "bulk", "small", "bulk"]
+
+
+@given(st.lists(st.sets(st.integers(0, 5), min_size=1), max_size=8))
+def test_a_turn_serves_all_that_is_ready_and_last_what_was_ready_before(turns: list[set[int]]) -> None:
+    """Whatever is ready in whichever turns: each descriptor once in its turn, those of the last turn last."""
+    made = Loop(RecordingLog())
+    pairs = [socket.socketpair() for _ in range(6)]
+    calls: list[int] = []
+
+    def take(number: int) -> None:
+        pairs[number][1].recv(1)
+        calls.append(number)
+
+    for number, (_, end) in enumerate(pairs):
+        made.register(end.fileno(), READ, lambda _events, number=number: take(number))  # type: ignore[misc]
+    try:
+        former: set[int] = set()
+        for ready in turns:
+            for number in ready:
+                pairs[number][0].send(b"x")
+            calls.clear()
+            made.turn(0)
+
+            assert sorted(calls) == sorted(ready)
+            assert [number in former for number in calls] == sorted(number in former for number in calls)
+            former = ready
+    finally:
+        made.close()
+        for end in (end for pair in pairs for end in pair):
+            end.close()
 
 
 def test_another_thread_can_call_and_stop(loop: Loop) -> None:

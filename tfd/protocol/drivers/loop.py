@@ -72,6 +72,7 @@ class Loop:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._gone: set[int] = set()
+        self._former: list[tuple[int, int]] = []
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._cancelled = 0
@@ -173,12 +174,20 @@ class Loop:
         """Make the calls that are due and take the events that there are, waiting `longest` seconds for one.
 
         `run` is that again and again. Another loop that hosts this one calls it, also from a timer's call.
+
+        What was ready in the turn before as well is served last: it is a stream that always has more, and
+        epoll would name it first. So what becomes ready meanwhile waits for one piece of it and not for two.
         """
         timeout = self._run_timers()
         if longest != math.inf:
             timeout = min(timeout, longest) if timeout >= 0 else longest
         self._gone.clear()
-        for fd, events in self._epoll.poll(timeout, _BATCH):
+        ready = self._epoll.poll(timeout, _BATCH)
+        if len(ready) > 1:
+            again = {fd for fd, _ in self._former}
+            ready.sort(key=lambda event: event[0] in again)
+        self._former = ready
+        for fd, events in ready:
             callback = self._callbacks.get(fd)
             if callback is not None and fd not in self._gone:
                 try:
