@@ -19,6 +19,9 @@ LIMIT = 90.0
 CALM = 60
 """New connections that must have been answered after what was done to the services."""
 
+PROMPT = 1.0
+"""Seconds that no new connection has waited, once those that came in the trouble are served."""
+
 CONFIG = f"""
 [container.peer]
 image = "peer"
@@ -114,7 +117,8 @@ def calm(running: Load, total: Report) -> None:
     goal = total.answered + CALM
 
     def answered() -> bool:
-        total.add(running.look())
-        return total.answered >= goal
+        seen = running.look()
+        total.add(seen)
+        return total.answered >= goal and seen.new_gap < PROMPT
 
-    wait_for(answered, LIMIT, f"{CALM} new connections to be answered; {total}")
+    wait_for(answered, LIMIT, f"{CALM} new connections to be answered, none late; {total}")
