@@ -30,7 +30,8 @@ class Exchange:
 
     Args:
         connection: the session's.
-        command: what is answered with a pipe, and its parameters.
+        command: what is answered with a pipe.
+        params: its parameters.
         what: the words that a time-out names, as "the file /a of container x".
 
     Raises:

@@ -229,8 +229,10 @@ def test_a_forked_child_is_not_the_session(user: User, listed: Callable[[], list
 def test_callbacks_at_the_end_leave_no_trace(user: User) -> None:
     """Those of processes that end with the program do not disturb the interpreter's shutdown."""
     done = user.python(
-        ONE + "for _ in range(3): container.spawn_process('while :; do echo x; done', lambda p, d: None)\n"
-        "container.termination_callback = lambda c, r: say('ended')\ntime.sleep(0.5)"
+        ONE + "came = threading.Event()\n"
+        "for _ in range(3): container.spawn_process('while :; do echo x; done', lambda p, d: came.set())\n"
+        "container.termination_callback = lambda c, r: say('ended')\n"
+        f"assert came.wait({LIMIT})"
     )
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -40,9 +40,9 @@ def _restarts(seen: Seen) -> Iterable[Point]:
         yield {"container": container["name"]}, container["restarts"]
 
 
-def _locations(seen: Seen, field: str, scale: float = 1) -> Iterable[Point]:
+def _locations(seen: Seen, field: str) -> Iterable[Point]:
     for location in seen.document["locations"]:
-        yield {"location": location["name"]}, location[field] * scale
+        yield {"location": location["name"]}, location[field]
 
 
 def _round_trips(seen: Seen) -> Iterable[Point]:

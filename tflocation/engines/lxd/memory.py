@@ -55,7 +55,7 @@ class Memory:
             except Conflict:
                 continue
             return
-        raise EngineError(f"the location's memory: changed by others {_TRIES} times in a row")
+        raise EngineError(f"the location's memory was changed by others {_TRIES} times in a row; try again")
 
 
 @asynccontextmanager
