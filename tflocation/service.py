@@ -291,7 +291,10 @@ class Service:
                 await self._services.images.close()
                 await self._services.engine.close()
         except TimeoutError:
-            log.warning("gave up waiting for the orderly end", extra={"fields": {"seconds": STOP_LIMIT}})
+            log.warning(
+                "not all ended in time; what still works is dropped",
+                extra={"fields": {"seconds": STOP_LIMIT}},
+            )
         self._notifier.close()
         log.info("stopped", extra=told(logged.STOPPED))
 
@@ -325,11 +328,12 @@ class Service:
         }
         fixed = {name: getattr(self._config, name) for name in changed - RELOADABLE}
         if fixed:
-            log.warning("needs a restart to change", extra={"fields": {"settings": ", ".join(sorted(fixed))}})
+            message = "settings that only a restart changes stay as they were: systemctl restart tflocation"
+            log.warning(message, extra={"fields": {"settings": ", ".join(sorted(fixed))}})
         taken = {item.name: getattr(fresh, item.name) for item in fields(Config)} | fixed
         self._config = self._services.config = Config(**taken)
         logging.getLogger("tflocation").setLevel(self._config.log_level.upper())
-        names = ", ".join(sorted(changed)) or "nothing"
+        names = ", ".join(sorted(changed - fixed.keys())) or "nothing"
         log.info("configuration reloaded", extra=told(logged.RELOADED, changed=names))
 
     def _tell(self, differences: Iterable[Difference]) -> None:

@@ -241,7 +241,9 @@ def _best(services: Services, account: str, name: str, nodes: list[Any]) -> str:
     choice = best_node(name, nodes, failures, copies)
     if choice is None:
         raise CommandError(Code.UNAVAILABLE, "no node of this location is online")
-    log.info("node chosen", extra={"fields": {"container": name, "node": choice.node, "why": choice.reason}})
+    log.info(
+        "node chosen", extra={"fields": {"container": name, "node": choice.node, "reason": choice.reason}}
+    )
     return choice.node
 
 

@@ -34,7 +34,9 @@ async def publish(services: Services, call: Call) -> Body:
     allowed.require(call.account, fqdn)
     await gateway.publish(cluster)
     for warning in warnings:
-        log.warning("published with a doubtful certificate", extra={"fields": {"reason": warning}})
+        log.warning(
+            "published with a doubtful certificate", extra={"fields": {"name": fqdn, "reason": warning}}
+        )
     return {"cluster": cluster.key, "warnings": list(warnings)}
 
 

@@ -256,7 +256,8 @@ class Images:
     def _ended(self, what: str, task: asyncio.Task[str]) -> None:
         self._running.pop(what, None)
         if not task.cancelled() and task.exception() is not None:
-            log.warning("image not available", extra={"fields": {"what": what, "why": str(task.exception())}})
+            failed = {"what": what, "reason": str(task.exception())}
+            log.warning("an image could not be had", extra={"fields": failed})
 
     async def _publish(self, manifest: Manifest, kept: Sequence[str]) -> str:
         digest = manifest.config.digest

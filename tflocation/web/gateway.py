@@ -131,7 +131,9 @@ class Gateway:
         try:
             await self._settle()
         except CommandError as error:
-            log.warning("a change is not served yet", extra={"fields": {"reason": error.message}})
+            log.warning(
+                "a change of what is published is not served yet", extra={"fields": {"reason": error.message}}
+            )
 
     async def _settle(self) -> None:
         await self._learn_nodes()
