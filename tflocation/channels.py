@@ -14,7 +14,6 @@ from operator import attrgetter
 from typing import Final
 
 from tfd.protocol.channel import OPENING_SIZE, Bytes, ChannelError, parse_opening
-from tfd.protocol.drivers.hosting import Hosting
 from tfd.protocol.drivers.loop import READ, Loop, Timer
 from tfd.protocol.drivers.relaying.driver import Traffic, new_buffer
 from tfd.protocol.drivers.relaying.sockets import cookie
@@ -22,7 +21,7 @@ from tfd.protocol.drivers.systemd.listeners import KeptListeners
 from tfd.protocol.liveness import CHANNEL_OPTIONS, CHECK_INTERVAL, CHECK_PARTS, Rounds
 from tfd.protocol.relay import Relay, State
 from tflocation.listening import listening_at
-from tflocation.logs import DriverLog, RateLimited
+from tflocation.logs import RateLimited
 from tflocation.relaying import OpenPipe, UsedChannel
 from tflocation.suspended import SuspendedChannel, SuspendedNewcomer
 from tflocation.tickets import Grant, PortTarget, Refusal, Tickets
@@ -49,6 +48,7 @@ class ChannelServer:
     strangers-dropped, tickets-unknown, -used, -expired.
 
     Args:
+        loop: what runs it; asyncio's, too, for `start`.
         tickets: where tickets are redeemed; its times are the loop's.
         log: gets at most one line for each kind of trouble in 10 s.
         counters: counted up here, read by others.
@@ -58,6 +58,7 @@ class ChannelServer:
 
     def __init__(
         self,
+        loop: Loop,
         tickets: Tickets,
         log: logging.Logger,
         counters: Counter[str],
@@ -65,10 +66,7 @@ class ChannelServer:
     ) -> None:
         self._tickets = tickets
         self._log = RateLimited(log)
-        self._driver_log = DriverLog(log)
-        # From `start` to `close`, which may come again.
-        self._loop: Loop
-        self._hosting: Hosting | None = None
+        self._loop = loop
         self._counters = counters
         self._open_pipe = open_pipe
         self._buffer = new_buffer()
@@ -98,10 +96,10 @@ class ChannelServer:
 
         With `kept`, the sockets outlive the process, and those of the process before are taken over.
         """
-        loop = asyncio.get_running_loop()
         self._kept = kept
-        found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        self._loop = Loop(self._driver_log)
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
         try:
             for family, _, _, _, address in dict.fromkeys(found):
                 before = kept.find(family, address) if kept is not None else None
@@ -111,9 +109,7 @@ class ChannelServer:
                     self._names.append(before.name if before is not None else kept.keep(listening))
         except OSError:
             self._stop_listening()
-            self._loop.close()
             raise
-        self._hosting = Hosting(self._loop, loop)
         for listening in self._listening:
             self._watch(listening)
         self._timer = self._loop.call_later(CHECK_INTERVAL / CHECK_PARTS, self._check)
@@ -193,10 +189,6 @@ class ChannelServer:
         for newcomer in list(self._unticketed.values()):
             newcomer.close()
         self._abort(list(self._channels))
-        if self._hosting is not None:
-            self._hosting.close()
-            self._hosting = None
-            self._loop.close()
 
     def _abort(self, channels: list[UsedChannel]) -> int:
         for channel in channels:

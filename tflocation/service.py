@@ -13,6 +13,8 @@ from typing import Any, Final
 import zmq
 
 from tfd.protocol import keys
+from tfd.protocol.drivers.hosting import HostingSelector
+from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.drivers.memory import trim
 from tfd.protocol.drivers.systemd.inherited import Inherited, take_inherited
 from tfd.protocol.drivers.systemd.listeners import KeptListeners
@@ -96,6 +98,7 @@ class Service:
     Args:
         config: its settings.
         path: the file that they were read from, for `reload`.
+        loop: the drivers', which runs the channels; asyncio's hosts it.
         engine: what runs the containers.
         state: the directory of its key pair and cache.
         runtime: the socket for commands on this machine.
@@ -109,6 +112,7 @@ class Service:
         self,
         config: Config,
         path: Path,
+        loop: Loop,
         engine: Engine,
         state: Path,
         runtime: Path,
@@ -128,7 +132,7 @@ class Service:
             pair = keys.load_or_create(state / "location.key")
         except KeyFileError as error:
             raise StartError(str(error)) from error
-        self._services = self._make_services(engine, state, pair.public)
+        self._services = self._make_services(loop, engine, state, pair.public)
         self.public_key = pair.public
         self.port = 0
         """Of the control socket, once it is bound."""
@@ -146,7 +150,7 @@ class Service:
             )
         self._runtime = RuntimeServer(runtime, self._status, self._follower.refresh_accounts)
 
-    def _make_services(self, engine: Engine, state: Path, public_key: bytes) -> Services:
+    def _make_services(self, loop: Loop, engine: Engine, state: Path, public_key: bytes) -> Services:
         config = self._config
         counters: Counter[str] = Counter()
         tickets = Tickets()
@@ -160,7 +164,7 @@ class Service:
             inventory=Inventory(),
             tickets=tickets,
             channels=ChannelServer(
-                tickets, logging.getLogger("tflocation.channels"), counters, pipes.connect
+                loop, tickets, logging.getLogger("tflocation.channels"), counters, pipes.connect
             ),
             pipes=pipes,
             consoles=consoles,
@@ -366,9 +370,12 @@ def _raise_descriptors() -> None:
 def run(config: Config, path: Path, engine_of: Callable[[Config], Engine] = make_engine) -> None:
     """Run the service until it is asked to stop. Raises StartError, EngineError."""
     inherited = take_inherited()
+    drivers = Loop(logs.DriverLog(log))
 
     async def serve() -> None:
-        service = Service(config, path, engine_of(config), state_directory(), socket_path(), inherited)
+        service = Service(
+            config, path, drivers, engine_of(config), state_directory(), socket_path(), inherited
+        )
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, service.stop)
         # systemd runs no ExecStop= while a service starts or reloads: a SIGTERM then may mean a restart. Is
@@ -383,6 +390,11 @@ def run(config: Config, path: Path, engine_of: Callable[[Config], Engine] = make
             logs.attend(None)
 
     try:
-        asyncio.run(serve())
+        with asyncio.Runner(
+            loop_factory=lambda: asyncio.SelectorEventLoop(HostingSelector(drivers))
+        ) as runner:
+            runner.run(serve())
     except EngineError as error:
         raise StartError(f"the engine cannot be used: {error}") from error
+    finally:
+        drivers.close()

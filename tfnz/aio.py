@@ -1,6 +1,6 @@
 """asyncio inside the connection's one thread: what ssh servers need, for as long as there are some.
 
-asyncio's loop runs from a timer's call of ours and watches our loop's descriptor, so both go on in one
+asyncio's loop runs from a timer's call of ours and waits by our loop, so both go on in one
 thread, and what one does the other sees at once. When it is not needed any more, ours goes on alone.
 """
 
@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from tfd.protocol.drivers.hosting import Hosting
+from tfd.protocol.drivers.hosting import HostingSelector
 from tfd.protocol.drivers.loop import Loop
 
 START_LIMIT: Final = 30.0
@@ -71,8 +71,9 @@ class Asyncio:
         self._loop.call_later(0, self._host)
 
     def _host(self) -> None:
-        aio = asyncio.new_event_loop()
-        hosting = Hosting(self._loop, aio, aio.stop)
+        selector = HostingSelector(self._loop)
+        aio = asyncio.SelectorEventLoop(selector)
+        selector.on_stop(aio.stop)
         try:
             self._aio = aio
             aio.call_soon(self._running.set)
@@ -82,7 +83,6 @@ class Asyncio:
             self._closers.clear()
             self._end_tasks(aio)
         finally:
-            hosting.close()
             self._aio = None
             aio.close()
             self._ended.set()

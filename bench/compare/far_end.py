@@ -8,6 +8,7 @@ of two accounts and of ACCOUNTS more, once it listens; CONTAINERS of the second 
 """
 
 import asyncio
+import logging
 import signal
 import sys
 from dataclasses import replace
@@ -16,10 +17,13 @@ from pathlib import Path
 from bench.compare.processes import use_all_descriptors
 from tests.support.memory_engine import MemoryEngine
 from tfd.protocol.commands import Role
+from tfd.protocol.drivers.hosting import HostingSelector
+from tfd.protocol.drivers.loop import Loop
 from tflocation.accounts import Accounts
 from tflocation.config import Config
 from tflocation.engines.interface import ContainerSpec, ImageInfo, ProcessSpec
 from tflocation.images.process import from_config
+from tflocation.logs import DriverLog
 from tflocation.service import Service
 from tflocation.values import Address
 
@@ -28,14 +32,14 @@ EXPIRES = 86_400.0
 START_LIMIT = 10.0
 
 
-async def serve(directory: Path, host: str, containers: int, more: int) -> None:
+async def serve(drivers: Loop, directory: Path, host: str, containers: int, more: int) -> None:
     """Serve until SIGTERM."""
     engine = MemoryEngine()
     metadata = from_config({"config": {"Cmd": ["/bin/true"]}}, "", "").metadata()
     engine.published[DIGEST] = ImageInfo(DIGEST, ("backend:latest",), 1, metadata)
     config = Config(name="bench", listen=Address(host, 0), channel_listen=Address(host, 0))
     config = replace(config, limits=replace(config.limits, containers=2000))
-    service = Service(config, directory / "none.toml", engine, directory, directory / "status.sock")
+    service = Service(config, directory / "none.toml", drivers, engine, directory, directory / "status.sock")
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stop)
@@ -64,7 +68,9 @@ def main() -> None:
     use_all_descriptors()
     directory, host, *rest = sys.argv[1:]
     containers, more = (*map(int, rest), 0, 0)[:2]
-    asyncio.run(serve(Path(directory), host, containers, more))
+    drivers = Loop(DriverLog(logging.getLogger("bench")))
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(HostingSelector(drivers))) as runner:
+        runner.run(serve(drivers, Path(directory), host, containers, more))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from typing import TypeVar
 from tests.support.recording import RecordingLog
 from tfd.config.model import Listener
 from tfd.protocol.address import Address
+from tfd.protocol.drivers.hosting import HostingSelector
 from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.drivers.relaying.tickets import TicketCallback
 from tfd.proxy import ListenerStatistics, Proxy, Route, Ticket, TicketFailure
 from tflocation.channels import ChannelServer
+from tflocation.logs import DriverLog
 from tflocation.tickets import Grant, PortTarget, Tickets
 
 T = TypeVar("T")
@@ -34,10 +36,11 @@ class Location:
         self.host = host
         self.counters: Counter[str] = Counter()
         self.tickets = tickets or Tickets()
+        self.drivers = Loop(DriverLog(logging.getLogger("tests.location")))
         self.server = ChannelServer(
-            self.tickets, logging.getLogger("tests.location"), self.counters, lambda _: None
+            self.drivers, self.tickets, logging.getLogger("tests.location"), self.counters, lambda _: None
         )
-        self.loop = asyncio.new_event_loop()
+        self.loop = asyncio.SelectorEventLoop(HostingSelector(self.drivers))
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         self.port = 0
@@ -72,6 +75,7 @@ class Location:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(LIMIT)
         self.loop.close()
+        self.drivers.close()
 
 
 class Link:

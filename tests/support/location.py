@@ -1,6 +1,7 @@
 """A location's service in this process, on an engine in memory; its clients speak to it over real sockets."""
 
 import asyncio
+import logging
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +11,14 @@ from tests.support.client import Client
 from tests.support.memory_engine import MemoryEngine
 from tests.support.waiting import wait_for
 from tfd.protocol.commands import Role
+from tfd.protocol.drivers.hosting import HostingSelector
+from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.keys import KeyPair
 from tflocation.accounts import Accounts
 from tflocation.config import Config
 from tflocation.engines.interface import ImageInfo
 from tflocation.images.process import from_config
+from tflocation.logs import DriverLog
 from tflocation.service import Service
 from tflocation.values import Address
 
@@ -32,7 +36,8 @@ class MemoryLocation:
         self.directory = directory
         directory.mkdir(exist_ok=True)
         self.socket = directory / "status.sock"
-        self._loop = asyncio.new_event_loop()
+        self._drivers = Loop(DriverLog(logging.getLogger("tests.location")))
+        self._loop = asyncio.SelectorEventLoop(HostingSelector(self._drivers))
         self._thread = threading.Thread(target=self._run)
         self._service: Service | None = None
         metadata = from_config({"config": {"Cmd": ["/bin/true"]}}, "", "").metadata()
@@ -51,6 +56,7 @@ class MemoryLocation:
         self._thread.join(START_LIMIT)
         assert not self._thread.is_alive()
         self._loop.close()
+        self._drivers.close()
 
     @property
     def port(self) -> int:
@@ -100,7 +106,12 @@ class MemoryLocation:
 
         async def serve() -> None:
             self._service = Service(
-                self.config, self.directory / "absent.toml", self.engine, self.directory, self.socket
+                self.config,
+                self.directory / "absent.toml",
+                self._drivers,
+                self.engine,
+                self.directory,
+                self.socket,
             )
             await self._service.run()
 

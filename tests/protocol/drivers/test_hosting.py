@@ -2,12 +2,20 @@
 
 import asyncio
 import socket
+from collections.abc import Coroutine
+from typing import Any
 
 from tests.support.recording import RecordingLog
-from tfd.protocol.drivers.hosting import Hosting
+from tfd.protocol.drivers.hosting import HostingSelector
 from tfd.protocol.drivers.loop import READ, Loop
 
 LIMIT = 10.0
+
+
+def run(loop: Loop, work: Coroutine[Any, Any, None]) -> None:
+    """Run it in a loop of asyncio's that hosts ours."""
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(HostingSelector(loop))) as runner:
+        runner.run(work)
 
 
 def test_events_and_timers_of_both_loops_come() -> None:
@@ -29,15 +37,13 @@ def test_events_and_timers_of_both_loops_come() -> None:
             done.set()
 
         loop.register(right.fileno(), READ, readable)
-        hosting = Hosting(loop, asyncio.get_running_loop())
         left.send(b"x")
         async with asyncio.timeout(LIMIT):
             await done.wait()
-        hosting.close()
 
     try:
         with left, right:
-            asyncio.run(main())
+            run(loop, main())
     finally:
         loop.close()
     assert calls == ["descriptor", "timer"]
@@ -50,35 +56,59 @@ def test_an_earlier_timer_comes_before_one_that_was_set_first() -> None:
 
     async def main() -> None:
         done = asyncio.Event()
-        hosting = Hosting(loop, asyncio.get_running_loop())
         late = loop.call_later(LIMIT * 10, lambda: calls.append("late"))
         loop.call_later(0.01, lambda: calls.append("early"))
         late.cancel()
         loop.call_later(0.03, done.set)
         async with asyncio.timeout(LIMIT):
             await done.wait()
-        hosting.close()
 
     try:
-        asyncio.run(main())
+        run(loop, main())
     finally:
         loop.close()
     assert calls == ["early"]
 
 
 def test_who_hosts_is_told_when_ours_is_stopped() -> None:
-    """A stop from within reaches asyncio's side."""
+    """A stop from within ends asyncio's loop as well."""
     loop = Loop(RecordingLog())
+    selector = HostingSelector(loop)
+    aio = asyncio.SelectorEventLoop(selector)
+    selector.on_stop(aio.stop)
+    loop.call_later(0.01, loop.stop)
+    aio.call_later(LIMIT, aio.stop)
+    try:
+        aio.run_forever()
+        assert loop.stopping
+    finally:
+        aio.close()
+        loop.close()
+
+
+def test_what_a_call_of_ours_has_asyncio_do_is_done_at_once() -> None:
+    """Neither an event's call nor a timer's has to wait for what comes next."""
+    loop = Loop(RecordingLog())
+    left, right = socket.socketpair()
 
     async def main() -> None:
-        stopped = asyncio.Event()
-        hosting = Hosting(loop, asyncio.get_running_loop(), stopped.set)
-        loop.call_later(0.01, loop.stop)
-        async with asyncio.timeout(LIMIT):
-            await stopped.wait()
-        hosting.close()
+        for begin in (lambda: left.send(b"x"), lambda: loop.call_later(0, done)):
+            event.clear()
+            begin()
+            async with asyncio.timeout(LIMIT):
+                await event.wait()
 
+    def readable(_events: int) -> None:
+        right.recv(1)
+        done()
+
+    def done() -> None:
+        asyncio.get_running_loop().call_soon(event.set)
+
+    event = asyncio.Event()
+    loop.register(right.fileno(), READ, readable)
     try:
-        asyncio.run(main())
+        with left, right:
+            run(loop, main())
     finally:
         loop.close()

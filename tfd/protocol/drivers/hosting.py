@@ -1,78 +1,56 @@
-"""Our loop inside asyncio's: in one thread both go on, and what one does the other sees at once."""
+"""Our loop inside asyncio's: in one thread both go on, and what one does the other sees at once.
 
+asyncio waits by its selector, and this one waits by our loop: an event of ours costs one call of the kernel,
+not one of each loop's.
+"""
+
+import math
+import selectors
 from collections.abc import Callable
-from typing import Protocol
+from selectors import SelectorKey
 
-from tfd.protocol.drivers.loop import Loop
-
-
-class Call(Protocol):
-    """A call that asyncio is to make."""
-
-    def cancel(self) -> object:
-        """Forget it."""
+from tfd.protocol.drivers.loop import READ, Loop
 
 
-class Host(Protocol):
-    """What is needed of asyncio's loop, which is handed over: nothing here imports asyncio."""
+class HostingSelector(selectors.EpollSelector):
+    """Has asyncio's loop run ours: make it by `asyncio.SelectorEventLoop(HostingSelector(loop))`.
 
-    def add_reader(self, fd: int, callback: Callable[[], object], /) -> object:
-        """Call back whenever the descriptor is readable."""
-
-    def remove_reader(self, fd: int, /) -> object:
-        """Do so no longer."""
-
-    def call_later(self, delay: float, callback: Callable[[], object], /) -> Call:
-        """Call back once after some seconds."""
-
-
-class Hosting:
-    """Has asyncio's loop run ours until `close`: it watches our descriptor and keeps our first timer.
+    Our loop stays open when asyncio's is closed.
 
     Args:
         loop: ours; nobody else runs it meanwhile.
-        aio: asyncio's, whose thread this is.
-        stopped: called when somebody stops our loop.
 
     """
 
-    def __init__(self, loop: Loop, aio: Host, stopped: Callable[[], None] | None = None) -> None:
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
         self._loop = loop
-        self._aio = aio
+        self._stopped: Callable[[], None] | None = None
+        self._has_events = False
+        loop.register(self.fileno(), READ, self._on_events)
+
+    def on_stop(self, stopped: Callable[[], None]) -> None:
+        """Have `stopped` called when somebody stops our loop."""
         self._stopped = stopped
-        self._timer: Call | None = None
-        self._due: float | None = None
-        aio.add_reader(loop.fileno(), self._turn)
-        loop.hosted(self._set_timer)
-        self._set_timer()
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        """Take our loop's events and timers, and wait for asyncio's; `timeout` is seconds, None for ever."""
+        loop = self._loop
+        longest = math.inf if timeout is None else max(0.0, timeout)
+        due = loop.due
+        if due is not None:
+            # What a timer calls may be for asyncio to go on with: no wait comes after it.
+            longest = min(longest, max(0.0, due - loop.now))
+        self._has_events = False
+        loop.turn(longest)
+        if loop.stopping and self._stopped is not None:
+            self._stopped()
+        return super().select(0) if self._has_events else []
 
     def close(self) -> None:
-        """Run it no longer; it stays open."""
-        self._loop.hosted(None)
-        self._aio.remove_reader(self._loop.fileno())
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Release the selector's descriptor."""
+        self._loop.unregister(self.fileno())
+        super().close()
 
-    def _turn(self) -> None:
-        self._loop.turn(0)
-        if self._loop.stopping and self._stopped is not None:
-            self._stopped()
-        else:
-            self._set_timer()
-
-    def _on_time(self) -> None:
-        self._due = self._timer = None
-        self._turn()
-
-    def _set_timer(self) -> None:
-        due = self._loop.due
-        if due == self._due:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._due = due
-        # Both clocks are the monotonic one, but only the time that is left says so to every loop.
-        self._timer = (
-            None if due is None else self._aio.call_later(max(0.0, due - self._loop.now), self._on_time)
-        )
+    def _on_events(self, _events: int) -> None:
+        self._has_events = True

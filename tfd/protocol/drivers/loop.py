@@ -77,7 +77,6 @@ class Loop:
         self._order = itertools.count()
         self._cancelled = 0
         self._stopping = False
-        self._earlier: Callable[[], None] | None = None
         self._calls: deque[Callable[[], None]] = deque()
         self._signals: dict[int, tuple[Callable[[], None], object]] = {}
         self._waker, self._wakened = socket.socketpair()
@@ -95,18 +94,10 @@ class Loop:
         """Whether `run` is to return, or has not begun again since it did."""
         return self._stopping
 
-    def fileno(self) -> int:
-        """Give a descriptor that is readable whenever `turn` would find events."""
-        return self._epoll.fileno()
-
     @property
     def due(self) -> float | None:
         """When the first timer is due, in seconds of `now`; None where there is none."""
         return self._timers[0][0] if self._timers else None
-
-    def hosted(self, earlier: Callable[[], None] | None) -> None:
-        """Have `earlier` called whenever `due` becomes less: another loop calls `turn`. None ends that."""
-        self._earlier = earlier
 
     def register(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
         """Call `callback(events)` whenever the descriptor is ready (level-triggered, epoll(7)).
@@ -143,8 +134,6 @@ class Loop:
         """Call once, not before `when` (seconds of `now`)."""
         timer = Timer(self, callback)
         heapq.heappush(self._timers, (when, next(self._order), timer))
-        if self._earlier is not None and self._timers[0][2] is timer:
-            self._earlier()
         return timer
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
