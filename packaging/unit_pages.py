@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, fill
 
 from roff import head, literal, marked, paragraphs, roff, section, see_also, whole
 
@@ -29,14 +29,22 @@ FILES = (
     ("/run/{0}", "sockets of the running service"),
 )
 WITHOUT_PACKAGE = """\
-Where pip installed {0}, the unit files lie in the directory lib/systemd/system of its environment, with the \
-paths of the package. For an environment /opt/tfd:"""
+Where pip installed {0}, its units and the explanations for the journal lie below lib/ of its environment, \
+with the paths of the package, and nothing is in force yet. For an environment /opt/tfd, as root:"""
 INSTALLING = """\
-sed s,/usr/bin/,/opt/tfd/bin/, \\
-    </opt/tfd/lib/systemd/system/{0}.service \\
-    >/etc/systemd/system/{0}.service
+cd /opt/tfd/lib
+for unit in {units}; do
+    sed s,/usr/bin/,/opt/tfd/bin/, systemd/system/$unit \\
+        >/etc/systemd/system/$unit
+done
+install -D -m 644 -t /usr/local/lib/systemd/catalog \\
+    systemd/catalog/{program}.catalog
+journalctl --update-catalog
 systemctl daemon-reload
 """
+USER = "systemd-sysusers /opt/tfd/lib/sysusers.d/{0}.conf"
+EXAMPLES = frozenset({"tfd.socket"})
+"""What nobody installs as it is."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ def page(program: str) -> str:
         if notes := list(_notes(path)):
             lines += [f".SS {roff(path.name)}", *(line for note in notes for line in _entry(note))]
     lines += section("FILES", files(program))
-    lines += [".SH NOTES", roff(WITHOUT_PACKAGE.format(program)), *literal(INSTALLING.format(program))]
+    lines += [".SH NOTES", roff(WITHOUT_PACKAGE.format(program)), *literal(_installing(program, found))]
     others = [f"{program}(1)", f"{program}.toml(5)", "systemctl(1)", "journalctl(1)", "systemd.service(5)"]
     return whole([*lines, *see_also(others)])
 
@@ -82,6 +90,15 @@ def page(program: str) -> str:
 def files(program: str) -> tuple[tuple[str, str], ...]:
     """Give the files of a program, and what each one is."""
     return _filled(FILES, program)
+
+
+def _installing(program: str, found: list[Path]) -> str:
+    """Give the commands that bring what a wheel carries to where systemd finds it."""
+    names = [path.name for path in found if path.name not in EXAMPLES]
+    lines = fill(" ".join(names), 50, break_on_hyphens=False).replace("\n", " \\\n        ")
+    commands = INSTALLING.format(program=program, units=lines)
+    own_user = (HERE / "sysusers.d" / f"{program}.conf").exists()
+    return f"{USER.format(program)}\n{commands}" if own_user else commands
 
 
 def _filled(rows: tuple[tuple[str, str], ...], program: str) -> tuple[tuple[str, str], ...]:

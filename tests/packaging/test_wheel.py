@@ -3,11 +3,13 @@
 import os
 import shutil
 import subprocess
+import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support.debian import TREE
+from tests.support.debian import TREE, layered
 
 pytestmark = pytest.mark.slow
 
@@ -74,15 +76,40 @@ def test_completion_is_there(environment: Path) -> None:
         run("bash", "-c", f"source {environment}/share/bash-completion/completions/{name}")
 
 
-def test_units_run_the_environments_programs(environment: Path, tmp_path: Path) -> None:
-    """What tfd.service(8) says of pip leads to a unit that systemd takes; catalog and user are there too."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd is not installed")
-    for name in ("tfd", "tflocation"):
-        unit = (environment / f"lib/systemd/system/{name}.service").read_text()
-        assert f"ExecStart=/usr/bin/{name}" in unit
-        changed = tmp_path / f"{name}.service"
-        changed.write_text(unit.replace("/usr/bin/", f"{environment}/bin/"))
-        run("systemd-analyze", "verify", "--man=no", changed)
-    assert (environment / "lib/systemd/catalog/tfd.catalog").exists()
+def instructions(environment: Path, name: str) -> str:
+    """The commands that NAME.service(8) has for those who use pip, as man shows them."""
+    text = run("man", f"{name}.service", path=f"{environment / 'bin'}:/usr/bin:/bin")
+    notes = text.partition("\nNOTES\n")[2].partition("\n\n")[2].partition("\nSEE ALSO\n")[0]
+    return textwrap.dedent(notes)
+
+
+@pytest.mark.root
+def test_units_run_the_environments_programs(
+    environment: Path, packaged: tuple[Path, ...], tmp_path: Path
+) -> None:
+    """What the man pages say of pip leads to its user, and to units that systemd takes, all of them."""
+    if shutil.which("man") is None:
+        pytest.skip("man is not installed")
+    carried = {path.name for path in (environment / "lib/systemd/system").iterdir()}
+    with layered(packaged, tmp_path / "machine") as root:
+        # systemctl(1) has nothing to reload where no systemd runs, and is told so.
+        chroot = ("/usr/bin/env", "SYSTEMD_OFFLINE=1", "/usr/sbin/chroot", root)
+        inside = partial(run, *chroot, path="/usr/sbin:/usr/bin:/sbin:/bin")
+        inside("dpkg", "--purge", "tfd", "tflocation", "python3-tfnz", "python3-tfd-protocol")
+        shutil.copytree(environment, root / "opt/tfd", symlinks=True)
+        there = root / "etc/systemd/system"
+        before = {path.name for path in there.iterdir()}
+        for name in ("tfd", "tflocation"):
+            inside("sh", "-ec", instructions(environment, name))
+        installed = {path.name for path in there.iterdir()} - before
+        commands = [
+            line for name in installed for line in (there / name).read_text().split("\n") if "/bin/tf" in line
+        ]
+        inside("systemd-analyze", "verify", "--man=no", *sorted(installed))
+        assert "tfd:" in (root / "etc/passwd").read_text()
+        assert "tfd is ready" in inside("journalctl", "--list-catalog")
+
+    assert installed == carried - {"tfd.socket"}
+    assert commands
+    assert [line for line in commands if "/opt/tfd/bin/tf" not in line] == []
     assert (environment / "share/doc/tfd/examples/tfd.toml").exists()
