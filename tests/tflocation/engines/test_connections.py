@@ -144,7 +144,7 @@ async def test_container_cannot_take_another_address(
     """Packets from an address or a hardware address that is not its own are dropped."""
     a, b = pair
     await engine.set_allowed({(a.id, b.id)}, {})
-    stolen = _neighbour(b.ip)
+    stolen = _nobodys(b.ip, a.ip)
     gateway = _gateway(private, a)
     _inside(private, a, "ip", "address", "add", f"{stolen}/32", "dev", "eth0")
 
@@ -184,9 +184,10 @@ def _serve(server: socket.socket) -> None:
                 return
 
 
-def _neighbour(ip: str) -> str:
+def _nobodys(ip: str, other: str) -> str:
+    """Give an address near the one that is neither: containers may be neighbours."""
     head, _, last = ip.rpartition(".")
-    return f"{head}.{int(last) ^ 1}"
+    return next(near for near in (f"{head}.{int(last) ^ bit}" for bit in (1, 2)) if near != other)
 
 
 def _gateway(private: PrivateEngine, container: ContainerInfo) -> str:
