@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.engine import ended, eventually, shell
 from tflocation.consoles import Consoles
+from tflocation.development import PrivateEngine
 from tflocation.engines.interface import ContainerInfo, State
 from tflocation.engines.lxd.engine import LxdEngine
 from tflocation.inventory import Changed
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.engine
 
 LIMIT = 60.0
 ALL = 1 << 20
+AT_ONCE = 6
+ROUNDS = 20
 
 
 @asynccontextmanager
@@ -93,3 +96,22 @@ async def test_one_that_never_stops_writing_goes_on_unread(engine: LxdEngine) ->
         await engine.destroy(container.id)
 
     assert container.id not in [each.id for each in await engine.containers()]
+
+
+async def test_who_lets_go_of_consoles_leaves_the_engine_alive(
+    private: PrivateEngine, engine: LxdEngine
+) -> None:
+    """One farewell in a hundred is the end of LXD 5.0 where both of a console's sockets close at once."""
+    daemon = private.pid
+
+    async def come_and_go(container: ContainerInfo) -> None:
+        for _ in range(ROUNDS):
+            console = await engine.console(container.id)
+            await console.close()
+
+    names = [f"silent{number}" for number in range(AT_ONCE)]
+    containers = [await engine.create_container(shell("exec sleep 1000000", name)) for name in names]
+    async with asyncio.timeout(LIMIT):
+        await asyncio.gather(*(come_and_go(container) for container in containers))
+
+    assert private.pid == daemon

@@ -27,6 +27,7 @@ _PIECE = 1 << 12  # bytes; a terminal takes no more at once
 _BUSY = 1.0  # seconds since the last output in which more may be under way
 _DRAINED = 0.3  # seconds without output after which all that was written before has come
 _DRAIN_LIMIT = 5.0  # seconds; a terminal holds a few KiB
+_FAREWELL = 0.1  # seconds from the engine's answer to our farewell until it is sure to know it sent one
 
 
 class Returns:
@@ -180,6 +181,9 @@ class LxdConsole:
         busy = time.monotonic() - self._came < _BUSY
         async with self._paused() if busy else nullcontext():
             await self._data.close()
+            # LXD 5.0 dies of "concurrent write to websocket connection" (its issue 11174) where this socket
+            # ends while it may still write to the other one; nothing tells when it no longer may.
+            await asyncio.sleep(_FAREWELL)
             await self._control.close()
             if busy:
                 await self._let_go()
