@@ -26,6 +26,7 @@ START_LIMIT = 60.0  # seconds
 STOP_LIMIT = 30.0  # seconds
 LONGEST_DIRECTORY = 60  # characters; the engine's socket paths below it may have 107
 _POLL = 0.02
+_PANICKED = 2  # the exit code of a Go program that panics
 _PROGRAMS: dict[Kind, tuple[str, ...]] = {
     "lxd": ("lxd",),
     "incus": ("incusd", "/usr/libexec/incus/incusd", "/usr/lib/incus/incusd", "/opt/incus/bin/incusd"),
@@ -76,6 +77,11 @@ class PrivateEngine:
     def pid(self) -> int | None:
         """Process id of the engine's daemon while it runs."""
         return self._process.pid if self._process and self._process.poll() is None else None
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the engine's daemon ended by a fault of its own; `run_daemon` brings it back."""
+        return self._process is not None and self._process.poll() == _PANICKED
 
     def start(self) -> None:
         """Start the engine with what it had when it was stopped, and wait until it answers."""

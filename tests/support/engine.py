@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,6 +23,7 @@ KINDS: tuple[Kind, ...] = ("lxd", "incus")
 IMAGE = "sha256:" + "1b" * 32
 LIMIT = 20.0  # seconds for anything that should happen
 PATIENCE = 10  # seconds for an answer
+CRASH_PAUSE = 0.2  # seconds until a crash is noticed
 _BUSYBOX = Path("/usr/bin/busybox")
 
 T = TypeVar("T")
@@ -36,8 +38,30 @@ def private_engine(kind: Kind, pool_size: int = POOL_SIZE) -> Iterator[PrivateEn
         pytest.skip(f"{kind} is not installed")
     with tempfile.TemporaryDirectory(prefix="tfd-") as directory:
         Path(directory).chmod(0o711)  # the containers' root is somebody else
-        with PrivateEngine(Path(directory, "e"), kind, pool_size=pool_size) as engine:
+        with PrivateEngine(Path(directory, "e"), kind, pool_size=pool_size) as engine, brought_back(engine):
             yield engine
+
+
+@contextmanager
+def brought_back(engine: PrivateEngine) -> Iterator[None]:
+    """Run the engine's daemon again when it crashes, as its unit does (systemd.service(5), Restart=).
+
+    LXD 5.0 sometimes does when who is attached to a console is killed (its issue 11174).
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(CRASH_PAUSE):
+            if engine.crashed:
+                engine.run_daemon()
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join()
 
 
 @asynccontextmanager

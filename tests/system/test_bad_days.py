@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support import peer
+from tests.support.engine import brought_back
 from tests.support.product import Daemon, Location, free_port, serving
 from tests.support.waiting import wait_for
 from tflocation.development import PrivateEngine
@@ -25,7 +26,7 @@ SMALLEST = 1 << 12
 def small_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
     """A private LXD whose disk is nearly full with one image."""
     directory = Path("/tmp") / f"tfd-small-{tmp_path_factory.getbasetemp().name}"
-    with PrivateEngine(directory, "lxd", pool_size=TINY_POOL) as running:
+    with PrivateEngine(directory, "lxd", pool_size=TINY_POOL) as running, brought_back(running):
         yield running
 
 
