@@ -1,4 +1,4 @@
-"""A console that the engine refuses: a real WebSocket, whose other end says what the engine says."""
+"""Consoles: what the engine says of them, on real WebSockets, and what is known of their output."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tflocation.engines.lxd.client import Client
-from tflocation.engines.lxd.console import LxdConsole
+from tflocation.engines.lxd.console import Flow, LxdConsole
 
 REFUSAL = b'Error: Failed running forkconsole: "container is not running"\r\n'
 LIMIT = 20.0
@@ -60,3 +62,32 @@ async def test_late_output_is_output() -> None:
 
         assert await console.read() == b"Error: none\r\n"
         assert await console.read() is None
+
+
+@given(st.lists(st.tuples(st.integers(1, 4096), st.floats(0, 3)), min_size=1, max_size=60))
+def test_a_flood_is_one_for_seconds(pieces: list[tuple[int, float]]) -> None:
+    """More may be under way for a second after any output, and for ten after 16 KiB within one."""
+    flow, now = Flow(), 0.0
+    came: list[tuple[float, int]] = []
+    for size, pause in pieces:
+        now += pause
+        flow.add(size, now)
+        came.append((now, size))
+    flooding = any(sum(size for at, size in came if start <= at <= start + 1) >= 1 << 14 for start, _ in came)
+
+    assert flow.under_way(now + 0.5)
+    assert not flow.under_way(now + 10.5)
+    assert flow.floods(now) <= flooding
+    assert flow.under_way(now + 1.5) == flow.floods(now + 1.5)
+
+
+def test_a_flood_is_noticed() -> None:
+    """Pieces as a terminal gives them count together, and a trickle is none."""
+    flood, trickle = Flow(), Flow()
+    for number in range(100):
+        flood.add(1024, number / 100)
+        trickle.add(100, number / 100)
+
+    assert flood.floods(9.0)
+    assert not flood.floods(12.0)
+    assert not trickle.floods(1.0)

@@ -25,8 +25,11 @@ _TAKEN = "already"  # "This console is already connected"
 _LOG = 1 << 20  # bytes; the engines keep 128 KiB
 _PIECE = 1 << 12  # bytes; a terminal takes no more at once
 _BUSY = 1.0  # seconds since the last output in which more may be under way
+_FLOOD = 1 << 14  # bytes in a second, with which a terminal that nobody reads is full at once
+_FLOODED = 10.0  # seconds for which a flood may be held up by a busy machine
 _DRAINED = 0.3  # seconds without output after which all that was written before has come
 _DRAIN_LIMIT = 5.0  # seconds; a terminal holds a few KiB
+_LEFT = 0.5  # seconds from the end of our terminal until the monitor of a container has seen it
 _FAREWELL = 0.1  # seconds from the engine's answer to our farewell until it is sure to know it sent one
 
 
@@ -43,6 +46,31 @@ class Returns:
         kept = min(kept, len(_ADDED))
         self._held = data[len(data) - kept :]
         return data[: len(data) - kept].replace(_ADDED + b"\n", b"\n")
+
+
+class Flow:
+    """How much output came lately; times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self._came = self._flooded = self._second = -math.inf
+        self._in_second = 0
+
+    def add(self, size: int, now: float) -> None:
+        """Take notice of so many bytes."""
+        if now - self._second > 1:
+            self._second, self._in_second = now, 0
+        self._in_second += size
+        self._came = now
+        if self._in_second >= _FLOOD:
+            self._flooded = now
+
+    def floods(self, now: float) -> bool:
+        """Whether what came was more than a terminal holds for long, and more of that may be held up."""
+        return now - self._flooded < _FLOODED
+
+    def under_way(self, now: float) -> bool:
+        """Whether more may be under way."""
+        return now - self._came < _BUSY or self.floods(now)
 
 
 async def attach(client: Client, container_id: str, *, waiting: bool) -> "LxdConsole":
@@ -112,8 +140,8 @@ class LxdConsole:
         self._returns = Returns()
         self._first = b""
         self._closing: asyncio.Task[None] | None = None
-        self._came = -math.inf
-        """When output came last (time.monotonic), -inf where none can be under way."""
+        self._flow = Flow()
+        self._nothing_came = True
 
     async def reach(self) -> None:
         """Wait until the terminal answers: it shows what is typed, though nobody reads it yet.
@@ -150,14 +178,13 @@ class LxdConsole:
             first, self._first = self._first, b""
             if output := self._returns.feed(first):
                 return output
-        nothing_came = self._came == -math.inf
-        while data := await self._received():
-            if nothing_came and data.startswith(_REFUSED):
+        while data := await receive(self._data):
+            if self._nothing_came and data.startswith(_REFUSED):
                 break  # where this took longer than `settle` waits: the engine's word, not the container's
-            nothing_came = False
+            self._note(data)
             if output := self._returns.feed(data):
                 return output
-        self._came = -math.inf
+        self._flow = Flow()
         await self.close()
         return None
 
@@ -178,7 +205,8 @@ class LxdConsole:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        busy = time.monotonic() - self._came < _BUSY
+        now = time.monotonic()
+        busy, flooded = self._flow.under_way(now), self._flow.floods(now)
         async with self._paused() if busy else nullcontext():
             await self._data.close()
             # LXD 5.0 dies of "concurrent write to websocket connection" (its issue 11174) where this socket
@@ -187,6 +215,8 @@ class LxdConsole:
             await self._control.close()
             if busy:
                 await self._let_go()
+            if flooded:
+                await asyncio.sleep(_LEFT)
 
     @asynccontextmanager
     async def _paused(self) -> AsyncIterator[None]:
@@ -239,13 +269,13 @@ class LxdConsole:
                     self._operation, what=f"the console of container {self._container}"
                 )
 
-    async def _received(self) -> bytes:
-        if data := await receive(self._data):
-            self._came = time.monotonic()
-        return data
+    def _note(self, data: bytes) -> None:
+        self._nothing_came = False
+        self._flow.add(len(data), time.monotonic())
 
     async def _shown(self) -> bytes:
-        if data := await self._received():
+        if data := await receive(self._data):
+            self._note(data)
             if data.startswith(_REFUSED):
                 raise InUse(f"the console of container {self._container}: {data.decode(errors='replace')}")
             return data
