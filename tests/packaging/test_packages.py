@@ -22,6 +22,7 @@ MODULES = "./usr/lib/python3/dist-packages/"
 PRIVATE = "./usr/share/tfd/"
 """Where the daemon's own modules are."""
 DEBIAN = {
+    "_cffi_backend": "python3-cffi-backend",
     "aiohttp": "python3-aiohttp",
     "asyncssh": "python3-asyncssh",
     "cryptography": "python3-cryptography",

@@ -1,10 +1,13 @@
 """Sealing and opening: the values of the standards, and whatever was changed on the way."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfd.protocol.aead import CIPHERS, KEY_SIZE, TAG_SIZE, Cipher, ForgedError
+from tfd.protocol import libcrypto, libsodium
+from tfd.protocol.aead import CIPHERS, KEY_SIZE, LONG, TAG_SIZE, Cipher, ForgedError
 from tfd.protocol.errors import UsageError
 
 KEY = bytes(range(KEY_SIZE))
@@ -105,3 +108,67 @@ def test_a_key_of_another_length_is_the_callers_mistake(cipher: Cipher, key: byt
         cipher.seal(b"head", b"payload", 0, key)
     with pytest.raises(UsageError):
         cipher.open(memoryview(bytes(40)), 4, 0, key)
+
+
+def short_and_long() -> tuple[Cipher, Cipher]:
+    """Give AES-256-GCM by libsodium alone, and with OpenSSL for long frames."""
+    functions = libsodium.linked_aes256gcm() or libsodium.declared_aes256gcm()
+    assert functions is not None
+    return Cipher(functions), Cipher(functions, libcrypto.aes256gcm)
+
+
+@pytest.mark.skipif("aes256gcm" not in CIPHERS, reason="no AES here")
+@given(
+    header=st.binary(max_size=13),
+    size=st.integers(LONG - 40, LONG + 40) | st.sampled_from([2 * LONG, 64 * 1024]),
+    count=st.integers(0, 2**64 - 1),
+    seed=st.binary(min_size=1, max_size=40),
+)
+def test_long_frames_are_the_same_by_either_library(
+    header: bytes, size: int, count: int, seed: bytes
+) -> None:
+    """Each opens what the other sealed."""
+    of_libsodium, of_both = short_and_long()
+    payload = (seed * size)[:size]
+
+    frame = of_both.seal(header, payload, count, KEY)
+
+    assert frame == of_libsodium.seal(header, payload, count, KEY)
+    assert of_both.open(memoryview(frame), len(header), count, KEY) == payload
+
+
+@EVERY
+@given(at=st.floats(0, 1), bit=st.integers(0, 7), size=st.integers(LONG, 2 * LONG))
+def test_a_changed_bit_of_a_long_frame_is_noticed(cipher: Cipher, at: float, bit: int, size: int) -> None:
+    """Of the header, of the payload or of the tag."""
+    frame = bytearray(cipher.seal(b"head", bytes(size), 1, KEY))
+    frame[round(at * (len(frame) - 1))] ^= 1 << bit
+
+    with pytest.raises(ForgedError):
+        cipher.open(memoryview(frame), 4, 1, KEY)
+
+
+@EVERY
+def test_threads_may_seal_and_open_at_once(cipher: Cipher) -> None:
+    """The SDK does, and the libraries' functions let other threads run."""
+
+    def run(number: int) -> bool:
+        payload = bytes([number]) * (2 * LONG)
+        frames = [cipher.seal(b"head", payload, count, KEY) for count in range(50)]
+        opened = [cipher.open(memoryview(frame), 4, count, KEY) for count, frame in enumerate(frames)]
+        return all(each == payload for each in opened)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(run, range(8)))
+
+
+@pytest.mark.skipif("aes256gcm" not in CIPHERS, reason="no AES here")
+def test_without_openssl_long_frames_go_the_short_ones_way() -> None:
+    """It is no more than faster."""
+    functions = libsodium.linked_aes256gcm() or libsodium.declared_aes256gcm()
+    assert functions is not None
+    cipher = Cipher(functions, lambda: None)
+
+    frame = cipher.seal(b"head", bytes(LONG), 1, KEY)
+
+    assert cipher.open(memoryview(frame), 4, 1, KEY) == bytes(LONG)
