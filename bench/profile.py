@@ -78,7 +78,7 @@ def main() -> None:
     made = argparse.ArgumentParser("python -m bench.profile", description="where the relay's time goes")
     made.add_argument("load", choices=LOADS)
     programs = {program.name: program for program in OURS}
-    made.add_argument("--program", choices=programs, default="tfd", help="tfd-pypi has AES-256-GCM")
+    made.add_argument("--program", choices=programs, default="tfd", help="tfd-pypi has PyPI's packages")
     made.add_argument("--seconds", type=float, default=4.0)
     ways = made.add_mutually_exclusive_group()
     ways.add_argument("--calls", action="store_true", help="system calls, by strace")

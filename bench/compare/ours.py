@@ -149,7 +149,7 @@ OURS = (
         "tfd-pypi",
         Kind.OURS,
         start_current,
-        "the same with PyNaCl 1.6 (AES-256-GCM), pyzmq and msgpack of PyPI, as `pip install` brings them",
+        "the same with PyNaCl 1.6, pyzmq and msgpack of PyPI, as `pip install` brings them",
         idle_most=9500,
     ),
 )
