@@ -1,5 +1,6 @@
 """Sealing and opening: the values of the standards, and whatever was changed on the way."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from tfd.protocol import libcrypto, libsodium
 from tfd.protocol.aead import CIPHERS, KEY_SIZE, LONG, TAG_SIZE, Cipher, ForgedError
 from tfd.protocol.errors import UsageError
+from tfd.protocol.libsodium import Functions
 
 KEY = bytes(range(KEY_SIZE))
 EVERY = pytest.mark.parametrize("cipher", CIPHERS.values(), ids=CIPHERS.keys())
@@ -110,11 +112,11 @@ def test_a_key_of_another_length_is_the_callers_mistake(cipher: Cipher, key: byt
         cipher.open(memoryview(bytes(40)), 4, 0, key)
 
 
-def short_and_long() -> tuple[Cipher, Cipher]:
-    """Give AES-256-GCM by libsodium alone, and with OpenSSL for long frames."""
+def aes(find_long: Callable[[], Functions | None] | None = None) -> Cipher:
+    """Give AES-256-GCM by libsodium, with others for long frames where they are to be found."""
     functions = libsodium.linked_aes256gcm() or libsodium.declared_aes256gcm()
     assert functions is not None
-    return Cipher(functions), Cipher(functions, libcrypto.aes256gcm)
+    return Cipher(functions, find_long)
 
 
 @pytest.mark.skipif("aes256gcm" not in CIPHERS, reason="no AES here")
@@ -128,7 +130,7 @@ def test_long_frames_are_the_same_by_either_library(
     header: bytes, size: int, count: int, seed: bytes
 ) -> None:
     """Each opens what the other sealed."""
-    of_libsodium, of_both = short_and_long()
+    of_libsodium, of_both = aes(), aes(libcrypto.aes256gcm)
     payload = (seed * size)[:size]
 
     frame = of_both.seal(header, payload, count, KEY)
@@ -165,9 +167,7 @@ def test_threads_may_seal_and_open_at_once(cipher: Cipher) -> None:
 @pytest.mark.skipif("aes256gcm" not in CIPHERS, reason="no AES here")
 def test_without_openssl_long_frames_go_the_short_ones_way() -> None:
     """It is no more than faster."""
-    functions = libsodium.linked_aes256gcm() or libsodium.declared_aes256gcm()
-    assert functions is not None
-    cipher = Cipher(functions, lambda: None)
+    cipher = aes(lambda: None)
 
     frame = cipher.seal(b"head", bytes(LONG), 1, KEY)
 

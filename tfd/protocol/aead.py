@@ -1,6 +1,6 @@
-"""Authenticated encryption (AEAD, RFC 5116) by libsodium, for frames: a header, then what is sealed with it.
+"""Authenticated encryption (AEAD, RFC 5116) for frames: a header, then what is sealed with it.
 
-libsodium's functions are called as PyNaCl declares them, and not through `nacl.bindings`, whose Python code
+The libraries' functions are called as they are in C, and not through `nacl.bindings`, whose Python code
 takes five times as long as the cipher for a short frame. So the lengths that C trusts are checked here.
 """
 

@@ -6,18 +6,16 @@ its parser of C, is not needed.
 
 from typing import Any, Final
 
-import _cffi_backend
+import _cffi_backend as backend
 
-_backend: Final[Any] = _cffi_backend
-
-INT: Final = _backend.new_primitive_type("int")
-SIZE: Final = _backend.new_primitive_type("unsigned long long")
-BYTES: Final = _backend.new_pointer_type(_backend.new_primitive_type("unsigned char"))
-TEXT: Final = _backend.new_pointer_type(_backend.new_primitive_type("char"))
-NOTHING: Final = _backend.new_void_type()
-ADDRESS: Final = _backend.new_pointer_type(NOTHING)
-INT_RESULT: Final = _backend.new_pointer_type(INT)
-SIZE_RESULT: Final = _backend.new_pointer_type(SIZE)
+INT: Final = backend.new_primitive_type("int")
+SIZE: Final = backend.new_primitive_type("unsigned long long")
+BYTES: Final = backend.new_pointer_type(backend.new_primitive_type("unsigned char"))
+TEXT: Final = backend.new_pointer_type(backend.new_primitive_type("char"))
+NOTHING: Final = backend.new_void_type()
+ADDRESS: Final = backend.new_pointer_type(NOTHING)
+INT_RESULT: Final = backend.new_pointer_type(INT)
+SIZE_RESULT: Final = backend.new_pointer_type(SIZE)
 
 
 class Library:
@@ -27,11 +25,11 @@ class Library:
     """
 
     def __init__(self, name: str) -> None:
-        self._library = _backend.load_library(name, _backend.RTLD_NOW | _backend.RTLD_NODELETE)
+        self._library = backend.load_library(name, backend.RTLD_NOW | backend.RTLD_NODELETE)
 
     def function(self, name: str, result: Any, *arguments: Any) -> Any:
         """Give a function of the library or of what it is linked to. Raises AttributeError.
 
         The types are believed: a wrong one reads or writes any memory.
         """
-        return self._library.load_function(_backend.new_function_type(arguments, result, False), name)
+        return self._library.load_function(backend.new_function_type(arguments, result, False), name)

@@ -64,6 +64,11 @@ class Flow:
         if self._in_second >= _FLOOD:
             self._flooded = now
 
+    @property
+    def began(self) -> bool:
+        """Whether any came."""
+        return self._came != -math.inf
+
     def floods(self, now: float) -> bool:
         """Whether what came was more than a terminal holds for long, and more of that may be held up."""
         return now - self._flooded < _FLOODED
@@ -141,7 +146,6 @@ class LxdConsole:
         self._first = b""
         self._closing: asyncio.Task[None] | None = None
         self._flow = Flow()
-        self._nothing_came = True
 
     async def reach(self) -> None:
         """Wait until the terminal answers: it shows what is typed, though nobody reads it yet.
@@ -179,7 +183,7 @@ class LxdConsole:
             if output := self._returns.feed(first):
                 return output
         while data := await receive(self._data):
-            if self._nothing_came and data.startswith(_REFUSED):
+            if not self._flow.began and data.startswith(_REFUSED):
                 break  # where this took longer than `settle` waits: the engine's word, not the container's
             self._note(data)
             if output := self._returns.feed(data):
@@ -270,7 +274,6 @@ class LxdConsole:
                 )
 
     def _note(self, data: bytes) -> None:
-        self._nothing_came = False
         self._flow.add(len(data), time.monotonic())
 
     async def _shown(self) -> bytes:
