@@ -98,7 +98,7 @@ def shell(script: str, name: str = "test", **more: object) -> ContainerSpec:
         account=str(more.pop("account", "tester")),
         name=f"test/{name}/0",
         key=str(more.pop("key", os.urandom(6).hex())),
-        image=IMAGE,
+        image=str(more.pop("image", IMAGE)),
         process=ProcessSpec(("sh", "-c", script), **process),  # type: ignore[arg-type]
         **more,  # type: ignore[arg-type]
     )

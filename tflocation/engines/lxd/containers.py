@@ -33,6 +33,7 @@ from tflocation.engines.lxd.listing import Listing
 from tflocation.engines.lxd.mounts import Mounts
 from tflocation.engines.lxd.network import address_of, addresses
 from tflocation.engines.lxd.process import (
+    DIRECTORY,
     EXIT,
     HOSTS,
     WAKE_UP,
@@ -43,6 +44,8 @@ from tflocation.engines.lxd.process import (
 from tflocation.engines.lxd.turns import Turns
 
 _EXIT_SIZE = 4096  # bytes
+_ENDING_LIMIT = 15.0  # seconds for a container that ends by itself to be over
+_SIGNALLED = 128  # from here on an exit code tells of a signal
 _ADDRESS_TRIES = 5
 _BUSY = "busy running"  # 'Instance is busy running a "stop" operation'
 _PAUSE = 0.05
@@ -168,8 +171,12 @@ class Containers:
             if waiting:
                 # First: the engine changes nothing for 10 s in a container that is just ending.
                 await self.configure(name, instances.awake())
-            if found["status"] == "Running" and await run(self._client, name, *WAKE_UP) != 0 and waiting:
-                raise EngineError(f"container {name} could not be woken: its own directory was tampered with")
+            code = await run(self._client, name, *WAKE_UP) if found["status"] == "Running" else 0
+            # A signal or no code: whoever was woken is over already, and what told it with it.
+            if waiting and 0 < code < _SIGNALLED:
+                raise EngineError(
+                    f"container {name} could not be woken: its {DIRECTORY} was tampered with or is full"
+                )
 
     async def is_stopped(self, name: str) -> bool:
         """Whether the container neither runs nor is being started. Raises NotFound."""
@@ -330,9 +337,7 @@ class Containers:
                 await self._change_state(
                     name, {"action": "stop", "timeout": seconds}, OPERATION_LIMIT + seconds
                 )
-        raw = await self._get_raw(name)
-        if raw["status"] != "Stopped":
-            await self._change_state(name, {"action": "stop", "force": True})
+        await self._kill(name)
 
     async def _remove(self, name: str) -> None:
         self._removing.add(name)
@@ -345,15 +350,17 @@ class Containers:
             self._removing.discard(name)
 
     async def _kill(self, name: str) -> None:
-        if (await self._get_raw(name))["status"] == "Stopped":
-            return
-        try:
-            await self._change_state(name, {"action": "stop", "force": True})
-        except NotFound:
-            raise
-        except EngineError:
-            if (await self._get_raw(name))["status"] != "Stopped":
-                raise  # otherwise it ended by itself meanwhile
+        """Kill it, unless it is over. One that is just ending by itself cannot be, and is over soon."""
+        end = time.monotonic() + _ENDING_LIMIT
+        while (await self._get_raw(name))["status"] != "Stopped":
+            try:
+                await self._change_state(name, {"action": "stop", "force": True})
+            except (NotFound, EngineUnavailable):
+                raise
+            except EngineError:
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(_PAUSE)
 
     async def _change_state(self, name: str, body: dict[str, Any], limit: float = OPERATION_LIMIT) -> None:
         what = f"container {name}: {body['action']}"

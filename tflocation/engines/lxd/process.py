@@ -111,16 +111,20 @@ esac
 [ -f "$program" ] && [ -x "$program" ] || finish {NOT_EXECUTABLE} "cannot be executed: $program"\
 """
 
-# Opened for both directions, the pipe waits for nobody, and keeps what was written while it is open.
+# Opened for both directions, the pipe waits for nobody, and keeps what was written while it is open. The
+# shell opens nothing by itself that is 9.
 _GATE = f"""
 trap 'told=1; finish {STOPPED}' TERM INT PWR HUP
 [ -p {WAKE} ] || mkfifo -m 600 {WAKE}
-exec 4<>{WAKE}
-until [ -n "${WOKEN}" ] || [ -e {AWAKE} ]; do read -r _ <&4; done
-exec 4<&-
+exec 9<>{WAKE}
+until [ -n "${WOKEN}" ] || [ -e {AWAKE} ]; do read -r _ <&9; done
+exec 9<&-
 """
 
-WAKE_UP = (BUSYBOX, "sh", "-c", f": >{AWAKE}; [ -p {WAKE} ] && echo 1<>{WAKE}")
+# Who has not opened the pipe yet will see the file. Who waits at it is told by its descriptor too, since its
+# name may be gone.
+_TELL = f"for pipe in {WAKE} /proc/1/fd/9; do [ ! -p $pipe ] || echo 1<>$pipe || exit 1; done"
+WAKE_UP = (BUSYBOX, "sh", "-c", f": >{AWAKE} || exit 1; {_TELL}")
 
 # The leader of the pipeline's process group is the first of it, so the other may begin a session of its own,
 # whose terminal is the first one that it opens.
