@@ -275,11 +275,8 @@ class Conductor:
                 "config": _container_config(action.container, action.volumes, files),
             }
         )
-        self._request(action, location, "container.create", params, self._created, CREATE_LIMIT)
-
-    def _created(self, location: Location, answer: dict[str, Any]) -> None:
-        self._outputs.created(Route(location.name, str(answer["container"]["id"])))
-        _put_container(location, answer)
+        self._outputs.creating(location.name, action.name, action.key)
+        self._request(action, location, "container.create", params, _put_container, CREATE_LIMIT)
 
     @staticmethod
     def _volume_ensured(location: Location, answer: dict[str, Any]) -> None:

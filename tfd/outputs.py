@@ -18,6 +18,7 @@ from tfd.protocol.drivers.loop import Loop, Timer
 from tfd.protocol.errors import Code
 from tfd.protocol.route import Route
 from tfd.supervision.declared import declared
+from tfd.world import ContainerState, ContainerView
 
 WAIT: Final = 20.0
 """Seconds that a location waits for output before it says that there is none."""
@@ -42,11 +43,15 @@ _ALL: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One container of a location: its declared name, and its node."""
+    """One container of a location: its declared name, and the location's view of it."""
 
     name: str
-    route: Route
-    node: str
+    location: str
+    view: ContainerView
+
+    @property
+    def route(self) -> Route:
+        return Route(self.location, self.view.id)
 
 
 class Outputs:
@@ -62,16 +67,16 @@ class Outputs:
         self._loop = loop
         self._log = log
         self._names: dict[str, str] = {}
-        self._created: set[Route] = set()
+        self._asked: dict[tuple[str, str], str] = {}
         self._followers: dict[Route, _Follower] = {}
 
     def configure(self, config: Config) -> None:
         """Know whose output is wanted from now on."""
         self._names = {each.wire_name: name for name, each in declared(config).items() if each.container.log}
 
-    def created(self, route: Route) -> None:
-        """Know that a container is new: all that it says is."""
-        self._created.add(route)
+    def creating(self, location: str, wire_name: str, key: str) -> None:
+        """Know that a container is being asked for, which may be seen before the answer: it is new."""
+        self._asked[location, wire_name] = key
 
     def follow(self, locations: Mapping[str, Location]) -> None:
         """Follow the containers that are there now, and no others."""
@@ -86,8 +91,7 @@ class Outputs:
             self._followers.pop(route).close()
         for route, (source, location) in sources.items():
             if route not in self._followers:
-                new = route in self._created
-                self._created.discard(route)
+                new = self._is_new(source)
                 self._followers[route] = _Follower(self._loop, self._log, location, source, new=new)
 
     def close(self) -> None:
@@ -98,10 +102,17 @@ class Outputs:
 
     def _sources(self, location: Location) -> list[_Source]:
         return [
-            _Source(self._names[view.name], Route(location.name, view.id), view.node)
+            _Source(self._names[view.name], location.name, view)
             for view in location.view.containers.values()
             if view.name in self._names
         ]
+
+    def _is_new(self, source: _Source) -> bool:
+        view, asked = source.view, (source.location, source.view.name)
+        if self._asked.get(asked) == view.key:
+            del self._asked[asked]
+            return True
+        return view.state is ContainerState.CREATED
 
 
 class _Follower:
@@ -132,7 +143,7 @@ class _Follower:
             self._timer = self._loop.call_later(PAUSE, self._ask)
             return
         question: dict[str, Any] = {
-            "id": self._source.route.container,
+            "id": self._source.view.id,
             "reader": _READER,
             "lines": self._kept,
             "wait": WAIT,
@@ -168,7 +179,7 @@ class _Follower:
 
     def _write(self, lines: list[str]) -> None:
         source = self._source
-        fields = {"container": source.name, "location": source.route.location, "node": source.node}
+        fields = {"container": source.name, "location": source.location, "node": source.view.node}
         for line in lines:
             if self._allowance.take(self._loop.now):
                 self._log.output(source.name, line, fields)
@@ -186,7 +197,7 @@ class _Follower:
             logged.OUTPUT_DROPPED,
             f"container {name} writes too fast for the journal: {' and '.join(lost)} were left out",
             container=name,
-            location=self._source.route.location,
+            location=self._source.location,
             lines=refused,
             bytes=missed,
         )

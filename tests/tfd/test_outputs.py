@@ -24,10 +24,11 @@ from tfd.protocol.drivers.link import Link
 from tfd.protocol.drivers.loop import Loop
 from tfd.protocol.drivers.transport import Keys
 from tfd.protocol.logged import OUTPUT_DROPPED
-from tfd.protocol.route import Route
 from tflocation.engines.interface import State
 
 LIMIT = 20.0
+WIRE_NAME = "prod/web/0"
+KEY = "1"
 
 
 class Journal:
@@ -105,18 +106,18 @@ class Site:
 
     def __init__(self, home: MemoryLocation, member: Client, journal: Journal) -> None:
         self.home, self.member, self.journal = home, member, journal
-        answer = member.call("container.create", name="prod/web/0", key="1", image=DIGEST, config={})
+        answer = member.call("container.create", name=WIRE_NAME, key=KEY, image=DIGEST, config={})
         self.id: str = answer["container"]["id"]
 
     @contextmanager
     def box(self, *, new: bool = False, log: bool = True) -> Iterator[Box]:
-        """Run a tfd's share, with the container created by it just now or not."""
+        """Run a tfd's share, which has just asked for the container or not."""
         box = Box(self.home, self.member, self.journal)
         try:
             container = Container(name="web", image="web", log=log)
             box.outputs.configure(Config(containers={"web": container}))
             if new:
-                box.outputs.created(Route("home", self.id))
+                box.outputs.creating("home", WIRE_NAME, KEY)
             yield box
         finally:
             box.close()
@@ -151,6 +152,27 @@ def test_a_new_containers_output_is_all_there(site: Site) -> None:
     assert site.journal.of("web") == [f"output of {site.id}", "one", "two"]
     assert entry["PRIORITY"] == "6"
     assert (entry["TFD_CONTAINER"], entry["TFD_LOCATION"], entry["TFD_NODE"]) == ("web", "home", "one")
+
+
+def test_one_that_was_not_made_yet_is_new(site: Site) -> None:
+    """A tfd that comes back while its container is being made misses nothing of it."""
+    site.home.call(site.home.engine.change, site.id, State.CREATED)
+    with site.box() as box:
+        box.until(lambda: site.journal.of("web"), "the first line")
+
+    assert site.journal.of("web") == [f"output of {site.id}"]
+
+
+def test_one_asked_for_is_new_once(site: Site) -> None:
+    """Whose output was in the journal already does not come again with the next location that tells of it."""
+    with site.box(new=True) as box:
+        box.until(lambda: site.journal.of("web"), "the first line")
+        box.outputs.follow({})
+        site.say(b"meanwhile\n")
+        box.follow()
+        box.until(lambda: "meanwhile" in site.journal.of("web"), "what came meanwhile")
+
+    assert site.journal.of("web") == [f"output of {site.id}", "meanwhile"]
 
 
 def test_a_restart_of_tfd_neither_loses_nor_doubles(site: Site) -> None:
