@@ -240,10 +240,13 @@ class KeptConsole:
 
 
 def following(kept: bytes, record: bytes) -> bytes:
-    """Give what follows in `record` after the end of `kept`; all of it where that is not in there."""
+    """Give what follows in `record` after the end of `kept`; all of it where they have nothing in common.
+
+    An engine's record may begin anywhere: what somebody has read of it once is not in there again.
+    """
     end = kept[-_COMPARED:]
     found = record.rfind(end) if end else -1
-    return record if found < 0 else record[found + len(end) :]
+    return record[overlap(end, record) :] if found < 0 else record[found + len(end) :]
 
 
 def overlap(record: bytes, first: bytes) -> int:

@@ -26,6 +26,15 @@ def test_what_was_kept_comes_once(before: bytes, kept: bytes, after: bytes) -> N
     assert following(kept, before + kept + after) == after
 
 
+@given(texts, texts, texts, st.integers(0, 60))
+def test_a_record_may_begin_in_what_was_kept(before: bytes, kept: bytes, after: bytes, share: int) -> None:
+    """What was kept of it does not come again."""
+    kept += END
+    record = kept[max(0, len(kept) - 1 - share) :] + after
+
+    assert following(before + kept, record) == after
+
+
 def test_a_record_of_something_else_is_new() -> None:
     """Nothing of it was kept."""
     assert following(b"one", b"two") == b"two"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.engine import ended, eventually, shell
+from tfd.outputs import TAIL
 from tflocation.consoles import Consoles
 from tflocation.development import PrivateEngine
 from tflocation.engines.interface import ContainerInfo, State
@@ -96,6 +97,23 @@ async def test_one_that_never_stops_writing_goes_on_unread(engine: LxdEngine) ->
         await engine.destroy(container.id)
 
     assert container.id not in [each.id for each in await engine.containers()]
+
+
+async def test_a_reader_that_outlives_the_location_reads_on(engine: LxdEngine) -> None:
+    """What it has does not come again, and what was written while nobody was attached is not missed."""
+    script = "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.1; done"
+    container = await engine.create_container(shell(script, "talker"))
+    text, after = b"", None
+    for stop in (10, 25, 40, 55):
+        async with outputs(engine) as (asked, _):
+            while text.count(b"\n") < stop:
+                question = Question(5.0, after=after, tail=text[-TAIL:], reader="journal", lines=ALL)
+                answer = await asked.read(container, question)
+                text, after = text + answer["output"], answer["after"]
+    await engine.destroy(container.id)
+
+    lines = text.replace(b"\r", b"").split(b"\n")[:-1]
+    assert lines == [f"line {number}".encode() for number in range(1, len(lines) + 1)]
 
 
 async def test_who_lets_go_of_consoles_leaves_the_engine_alive(

@@ -126,7 +126,7 @@ async def read_log(client: Client, container_id: str) -> bytes:
     """Give the last output of the container's own process, which the engine keeps; none yet is none."""
     path, what = f"/1.0/instances/{container_id}/console", f"the output of container {container_id}"
     try:
-        return _PROBES.sub(b"", await client.download(path, what=what, query={}, limit=_LOG))
+        return _TYPED.sub(b"", await client.download(path, what=what, query={}, limit=_LOG))
     except NotFound:
         return b""
 
@@ -289,4 +289,6 @@ def _probe(number: int) -> bytes:
     return b"attached%d?" % number
 
 
-_PROBES = re.compile(rb"attached\d+\?(?:\x08 \x08)*")
+# What was typed for us, as a terminal shows it: our probes, and the reset (ESC c) that Incus types when we
+# leave, which is sometimes cut short. Other escapes that a container shows in this way go on otherwise.
+_TYPED = re.compile(rb"attached\d+\?(?:\x08 \x08)*|\^\[(?![\[\]()])c?")
