@@ -288,6 +288,20 @@ async def test_container_that_should_run_is_started_at_open(
     assert (await engine.container(stopped.id)).state is State.STOPPED
 
 
+async def test_container_that_was_held_goes_on_at_open(engine: LxdEngine, private: PrivateEngine) -> None:
+    """A tflocation that dies while it holds a container's processes leaves them frozen."""
+    container = await engine.create_container(shell("until [ -e /go ]; do sleep 0.1; done; echo end >/said"))
+    await engine.close()
+    path = f"/1.0/instances/{container.id}/state?project={private.project}"
+    assert ask(private, "PUT", path, {"action": "freeze"})["metadata"]["status"] == "Success"
+
+    await engine.open()
+
+    process = await engine.execute(container.id, ExecSpec(("touch", "/go")))
+    assert await process.wait() == 0
+    assert await written(engine, container, "/said") == ""
+
+
 def _set_config(private: PrivateEngine, instance: str, key: str, value: str) -> None:
     path = f"/1.0/instances/{instance}?project={private.project}"
     ask(private, "PATCH", path, {"config": {key: value}})

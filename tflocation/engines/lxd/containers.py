@@ -231,10 +231,17 @@ class Containers:
                     await self._discard(name)
                 elif instances.was_cut_short(raw):
                     await self._finish(name)
+                elif raw["status"] == "Frozen":
+                    await self._thaw(name)
             except EngineUnavailable:
                 raise
             except EngineError as error:
                 log.warning("%s", error)
+
+    async def _thaw(self, name: str) -> None:
+        """Let one go on whom somebody held who died: who lets go of its console does (see `console`)."""
+        if (await self._get_raw(name))["status"] == "Frozen":
+            await self._change_state(name, {"action": "unfreeze"})
 
     async def _begin(self, raw: dict[str, Any]) -> None:
         """Start it, with what it ships with kept before the first time."""
