@@ -56,7 +56,7 @@ async def test_one_that_lost_what_wakes_it(engine: LxdEngine) -> None:
 
 async def test_one_that_is_over_at_once(engine: LxdEngine) -> None:
     """Who is woken may end before the one who woke it: that is no failure."""
-    for number in range(5):
+    for number in range(10):
         container = await engine.create_container(shell("exit 0", f"brief{number}", asleep=True))
         await engine.wake(container.id)
         await engine.destroy(container.id)

@@ -48,6 +48,9 @@ _ENDING_LIMIT = 15.0  # seconds for a container that ends by itself to be over
 _SIGNALLED = 128  # from here on an exit code tells of a signal
 _ADDRESS_TRIES = 5
 _BUSY = "busy running"  # 'Instance is busy running a "stop" operation'
+_RUNS = (
+    "nstance is running"  # as Incus says of one that is just ending, and that it has called stopped before
+)
 _PAUSE = 0.05
 _AT_ONCE = 3  # containers made or destroyed, for each processor: the engine's database gives up beyond
 _BOOTED = "booted"
@@ -350,11 +353,23 @@ class Containers:
         self._removing.add(name)
         try:
             with suppress(NotFound):
-                await self._kill(name)
-                what = f"destroying container {name}"
-                await self._when_idle("DELETE", f"/1.0/instances/{name}", what=what)
+                await self._kill_and_delete(name)
         finally:
             self._removing.discard(name)
+
+    async def _kill_and_delete(self, name: str) -> None:
+        end = time.monotonic() + _ENDING_LIMIT
+        what = f"destroying container {name}"
+        while True:
+            await self._kill(name)
+            try:
+                await self._when_idle("DELETE", f"/1.0/instances/{name}", what=what)
+            except EngineError as error:
+                if _RUNS not in str(error) or time.monotonic() > end:
+                    raise
+                await asyncio.sleep(_PAUSE)
+            else:
+                return
 
     async def _kill(self, name: str) -> None:
         """Kill it, unless it is over. One that is just ending by itself cannot be, and is over soon."""

@@ -122,9 +122,9 @@ exec 9<&-
 """
 
 # Who has not opened the pipe yet will see the file. Who waits at it is told by its descriptor too, since its
-# name may be gone.
-_TELL = f"for pipe in {WAKE} /proc/1/fd/9; do [ ! -p $pipe ] || echo 1<>$pipe || exit 1; done"
-WAKE_UP = (BUSYBOX, "sh", "-c", f": >{AWAKE} || exit 1; {_TELL}")
+# name may be gone; that it waits no more, once it was told by the one, is no failure of the other.
+_TELL = f"for pipe in {WAKE} /proc/1/fd/9; do [ ! -p $pipe ] || echo 1<>$pipe; done 2>/dev/null"
+WAKE_UP = (BUSYBOX, "sh", "-c", f": >{AWAKE} || exit 1; {_TELL}; exit 0")
 
 # The leader of the pipeline's process group is the first of it, so the other may begin a session of its own,
 # whose terminal is the first one that it opens.
