@@ -246,7 +246,7 @@ def following(kept: bytes, record: bytes) -> bytes:
     """
     end = kept[-_COMPARED:]
     found = record.rfind(end) if end else -1
-    return record[overlap(end, record) :] if found < 0 else record[found + len(end) :]
+    return record[overlap(end, record[: len(end)]) :] if found < 0 else record[found + len(end) :]
 
 
 def overlap(record: bytes, first: bytes) -> int:
