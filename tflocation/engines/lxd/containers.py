@@ -48,9 +48,7 @@ _ENDING_LIMIT = 15.0  # seconds for a container that ends by itself to be over
 _SIGNALLED = 128  # from here on an exit code tells of a signal
 _ADDRESS_TRIES = 5
 _BUSY = "busy running"  # 'Instance is busy running a "stop" operation'
-_RUNS = (
-    "nstance is running"  # as Incus says of one that is just ending, and that it has called stopped before
-)
+_RUNS = "nstance is running"  # Incus, of one that is just ending, and that it has called stopped before
 _PAUSE = 0.05
 _AT_ONCE = 3  # containers made or destroyed, for each processor: the engine's database gives up beyond
 _BOOTED = "booted"
@@ -242,7 +240,7 @@ class Containers:
                 log.warning("%s", error)
 
     async def _thaw(self, name: str) -> None:
-        """Let one go on whom somebody held who died: who lets go of its console does (see `console`)."""
+        """Let a container go on that somebody held who died while letting go of its console."""
         if (await self._get_raw(name))["status"] == "Frozen":
             await self._change_state(name, {"action": "unfreeze"})
 
