@@ -40,7 +40,8 @@ async def test_one_that_does_not_wait_yet(engine: LxdEngine, slow_image: str) ->
     await engine.wake(container.id)
     await inside(engine, container, "cat /etc/passwd")
     user = "echo root:x:0:0:root:/:/bin/sh >/etc/passwd"
-    await inside(engine, container, f"{user}; rm /etc/passwd; {user}")
+    # Whoever opens it from now on finds a file; who is waiting for the pipe's other side already has it.
+    await inside(engine, container, f"mv /etc/passwd /pipe; {user}; cat /etc/passwd 1<>/pipe")
 
     assert await written(engine, container, "/said") == "ran\n"
 
