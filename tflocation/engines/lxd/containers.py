@@ -28,6 +28,7 @@ from tflocation.engines.lxd.client import OPERATION_LIMIT, Client
 from tflocation.engines.lxd.execution import run
 from tflocation.engines.lxd.files import Files
 from tflocation.engines.lxd.images import Images
+from tflocation.engines.lxd.insisting import insist
 from tflocation.engines.lxd.instances import Place, container_id, instance_body, volume_id
 from tflocation.engines.lxd.listing import Listing
 from tflocation.engines.lxd.mounts import Mounts
@@ -351,23 +352,13 @@ class Containers:
         self._removing.add(name)
         try:
             with suppress(NotFound):
-                await self._kill_and_delete(name)
+                await insist(lambda: self._kill_and_delete(name), words=_RUNS, limit=_ENDING_LIMIT)
         finally:
             self._removing.discard(name)
 
     async def _kill_and_delete(self, name: str) -> None:
-        end = time.monotonic() + _ENDING_LIMIT
-        what = f"destroying container {name}"
-        while True:
-            await self._kill(name)
-            try:
-                await self._when_idle("DELETE", f"/1.0/instances/{name}", what=what)
-            except EngineError as error:
-                if _RUNS not in str(error) or time.monotonic() > end:
-                    raise
-                await asyncio.sleep(_PAUSE)
-            else:
-                return
+        await self._kill(name)
+        await self._when_idle("DELETE", f"/1.0/instances/{name}", what=f"destroying container {name}")
 
     async def _kill(self, name: str) -> None:
         """Kill it, unless it is over. One that is just ending by itself cannot be, and is over soon."""
@@ -388,16 +379,7 @@ class Containers:
 
     async def _when_idle(self, method: str, path: str, **more: Any) -> None:
         """Do it once the engine is through with what the container's own end has begun."""
-        end = time.monotonic() + OPERATION_LIMIT
-        while True:
-            try:
-                await self._client.operation(method, path, **more)
-            except EngineError as error:
-                if _BUSY not in str(error) or time.monotonic() > end:
-                    raise
-                await asyncio.sleep(_PAUSE)
-            else:
-                return
+        await insist(lambda: self._client.operation(method, path, **more), words=_BUSY, limit=OPERATION_LIMIT)
 
     async def _get_raw(self, name: str) -> dict[str, Any]:
         answer = await self._client.get(f"/1.0/instances/{name}", what=f"container {name}")
